@@ -1,0 +1,2 @@
+//! Repository chores; see `cargo xtask help`.
+fn main() {}
