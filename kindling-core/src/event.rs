@@ -134,6 +134,10 @@ pub struct Opened {
     pub netns: u32,
     /// Whether the flow is older than the observation, so that its beginning was not seen.
     pub midstream: bool,
+    /// Offset of the first byte that [`Direction::Out`] ever carries, where the beginning was seen.
+    pub first_out: Option<u64>,
+    /// Offset of the first byte that [`Direction::In`] ever carries, where the beginning was seen.
+    pub first_in: Option<u64>,
     /// How long the connection took to be established, where that was seen.
     pub connect: Option<Duration>,
     /// The task that opened it or first used it.
