@@ -1,0 +1,286 @@
+//! Which answer belongs to which request: by order, by lane, by id.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
+
+use hashbrown::{HashMap, hash_map};
+use kindling_core::{Quality, Task, Timestamp};
+
+use crate::{
+    protocol::{Protocol, Sender},
+    role::Pair,
+};
+
+/// A request that waits for its answer.
+pub(crate) struct Pending<P: Protocol> {
+    /// Counts the requests of the flow.
+    pub(crate) serial: u64,
+    pub(crate) opener: Sender,
+    pub(crate) open: P::Open,
+    pub(crate) summary: P::Summary,
+    pub(crate) first: Stamp,
+    pub(crate) offset: u64,
+    pub(crate) request_end: Timestamp,
+    pub(crate) first_byte: Option<Timestamp>,
+    pub(crate) request_bytes: u64,
+    pub(crate) response_bytes: u64,
+    pub(crate) replies: u32,
+    pub(crate) quality: Quality,
+    /// Whether order may pair it: nothing was lost that could have shifted it.
+    pub(crate) aligned: bool,
+    pub(crate) deadline: Timestamp,
+}
+
+/// When a byte moved, and who moved it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Stamp {
+    pub(crate) at: Timestamp,
+    pub(crate) task: Option<Task>,
+}
+
+/// All requests of a flow that wait.
+pub(crate) struct Pairs<P: Protocol> {
+    /// By order, for each end that may open.
+    order: [VecDeque<Pending<P>>; 2],
+    /// What most protocols never need.
+    other: Option<Box<Other<P>>>,
+    serial: u64,
+}
+
+struct Other<P: Protocol> {
+    lanes: BTreeMap<(usize, u64), VecDeque<Pending<P>>>,
+    ids: HashMap<(usize, P::Key), Pending<P>>,
+    /// Deadlines of what is in `ids`, in order, some of them stale.
+    deadlines: VecDeque<(Timestamp, usize, P::Key, u64)>,
+}
+
+impl<P: Protocol> Default for Other<P> {
+    fn default() -> Self {
+        Self { lanes: BTreeMap::new(), ids: HashMap::new(), deadlines: VecDeque::new() }
+    }
+}
+
+impl<P: Protocol> Default for Pairs<P> {
+    fn default() -> Self {
+        Self { order: Default::default(), other: None, serial: 0 }
+    }
+}
+
+impl<P: Protocol> fmt::Debug for Pairs<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pairs").field("waiting", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<P: Protocol> Pairs<P> {
+    pub(crate) fn awaiting(&self, opener: Sender, pair: &Pair<P::Key>) -> Option<&P::Open> {
+        self.find(opener, pair, End::Oldest).map(|pending| &pending.open)
+    }
+
+    pub(crate) fn asked(&self, opener: Sender, pair: &Pair<P::Key>) -> Option<&P::Open> {
+        self.find(opener, pair, End::Latest).map(|pending| &pending.open)
+    }
+
+    /// The number the next request gets.
+    pub(crate) const fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Put a request in; returns the one that its id pushed out.
+    pub(crate) fn open(&mut self, pair: Pair<P::Key>, pending: Pending<P>) -> Option<Pending<P>> {
+        let opener = pending.opener.index();
+        match pair {
+            Pair::Order => {
+                self.order[opener].push_back(pending);
+                None
+            }
+            Pair::Lane(lane) => {
+                self.other().lanes.entry((opener, lane)).or_default().push_back(pending);
+                None
+            }
+            Pair::Id(key) => {
+                let other = self.other();
+                other.deadlines.push_back((pending.deadline, opener, key.clone(), pending.serial));
+                let replaced = other.ids.insert((opener, key), pending);
+                other.trim();
+                replaced
+            }
+        }
+    }
+
+    /// The request that a message of its opener or its answerer is about.
+    pub(crate) fn find(&self, opener: Sender, pair: &Pair<P::Key>, end: End) -> Option<&Pending<P>> {
+        let queue = match pair {
+            Pair::Order => &self.order[opener.index()],
+            Pair::Lane(lane) => self.other.as_ref()?.lanes.get(&(opener.index(), *lane))?,
+            // The clone of an integer key is free; others are small.
+            Pair::Id(key) => return self.other.as_ref()?.ids.get(&(opener.index(), key.clone())),
+        };
+        match end {
+            End::Oldest => queue.front(),
+            End::Latest => queue.back(),
+        }
+    }
+
+    /// The same, to change.
+    pub(crate) fn find_mut(&mut self, opener: Sender, pair: &Pair<P::Key>, end: End) -> Option<&mut Pending<P>> {
+        let queue = match pair {
+            Pair::Order => &mut self.order[opener.index()],
+            Pair::Lane(lane) => self.other.as_mut()?.lanes.get_mut(&(opener.index(), *lane))?,
+            Pair::Id(key) => return self.other.as_mut()?.ids.get_mut(&(opener.index(), key.clone())),
+        };
+        match end {
+            End::Oldest => queue.front_mut(),
+            End::Latest => queue.back_mut(),
+        }
+    }
+
+    /// The request with this number, if it still waits.
+    pub(crate) fn by_serial(&mut self, opener: Sender, pair: &Pair<P::Key>, serial: u64) -> Option<&mut Pending<P>> {
+        match pair {
+            Pair::Order => self.order[opener.index()].iter_mut().rev().find(|p| p.serial == serial),
+            Pair::Lane(lane) => {
+                let queue = self.other.as_mut()?.lanes.get_mut(&(opener.index(), *lane))?;
+                queue.iter_mut().rev().find(|p| p.serial == serial)
+            }
+            Pair::Id(_) => self.find_mut(opener, pair, End::Oldest).filter(|p| p.serial == serial),
+        }
+    }
+
+    /// Take the oldest request of `pair` out.
+    pub(crate) fn close(&mut self, opener: Sender, pair: &Pair<P::Key>) -> Option<Pending<P>> {
+        match pair {
+            Pair::Order => self.order[opener.index()].pop_front(),
+            Pair::Lane(lane) => {
+                let lanes = &mut self.other.as_mut()?.lanes;
+                let queue = lanes.get_mut(&(opener.index(), *lane))?;
+                let closed = queue.pop_front();
+                if queue.is_empty() {
+                    lanes.remove(&(opener.index(), *lane));
+                }
+                closed
+            }
+            Pair::Id(key) => {
+                let other = self.other.as_mut()?;
+                let closed = other.ids.remove(&(opener.index(), key.clone()));
+                other.trim();
+                closed
+            }
+        }
+    }
+
+    /// Take out all requests of `opener` opened before number `serial`, oldest first.
+    pub(crate) fn close_before(&mut self, opener: Sender, serial: u64) -> Vec<Pending<P>> {
+        self.take(|pending| pending.opener == opener && pending.serial < serial)
+    }
+
+    /// Take out all that wait past `now`, oldest first.
+    pub(crate) fn expire(&mut self, now: Timestamp) -> Vec<Pending<P>> {
+        if self.next_deadline().is_none_or(|deadline| deadline > now) {
+            return Vec::new();
+        }
+        self.take(|pending| pending.deadline <= now)
+    }
+
+    /// Take out all requests paired by order, oldest first.
+    pub(crate) fn drain_ordered(&mut self) -> Vec<Pending<P>> {
+        let mut out: Vec<_> = self.order.iter_mut().flat_map(|queue| queue.drain(..)).collect();
+        if let Some(other) = &mut self.other {
+            out.extend(std::mem::take(&mut other.lanes).into_values().flatten());
+        }
+        out.sort_unstable_by_key(|pending| pending.serial);
+        out
+    }
+
+    /// Take out everything, oldest first.
+    pub(crate) fn drain(&mut self) -> Vec<Pending<P>> {
+        let mut out = self.drain_ordered();
+        if let Some(other) = self.other.take() {
+            out.extend(other.ids.into_values());
+            out.sort_unstable_by_key(|pending| pending.serial);
+        }
+        out
+    }
+
+    /// Whether any request paired by order waits that a loss may have shifted.
+    pub(crate) fn ordered(&self) -> usize {
+        let lanes = self.other.as_ref().map_or(0, |other| other.lanes.values().map(VecDeque::len).sum());
+        self.order[0].len() + self.order[1].len() + lanes
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ordered() + self.other.as_ref().map_or(0, |other| other.ids.len())
+    }
+
+    /// When the first of them is overdue.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        let ordered = self.order.iter().filter_map(|queue| queue.front()).map(|pending| pending.deadline).min();
+        let Some(other) = &self.other else { return ordered };
+        let lanes = other.lanes.values().filter_map(VecDeque::front).map(|pending| pending.deadline);
+        lanes.chain(other.deadlines.front().map(|note| note.0)).chain(ordered).min()
+    }
+
+    fn other(&mut self) -> &mut Other<P> {
+        self.other.get_or_insert_default()
+    }
+
+    fn take(&mut self, mut which: impl FnMut(&Pending<P>) -> bool) -> Vec<Pending<P>> {
+        let mut out = Vec::new();
+        for queue in &mut self.order {
+            take_from(queue, &mut which, &mut out);
+        }
+        if let Some(other) = &mut self.other {
+            other.lanes.values_mut().for_each(|queue| take_from(queue, &mut which, &mut out));
+            other.lanes.retain(|_, queue| !queue.is_empty());
+            out.extend(other.ids.extract_if(|_, pending| which(pending)).map(|(_, pending)| pending));
+            other.trim();
+        }
+        out.sort_unstable_by_key(|pending| pending.serial);
+        out
+    }
+}
+
+fn take_from<P: Protocol>(
+    queue: &mut VecDeque<Pending<P>>,
+    which: &mut impl FnMut(&Pending<P>) -> bool,
+    out: &mut Vec<Pending<P>>,
+) {
+    for _ in 0..queue.len() {
+        let Some(pending) = queue.pop_front() else { return };
+        if which(&pending) { out.push(pending) } else { queue.push_back(pending) }
+    }
+}
+
+impl<P: Protocol> Other<P> {
+    /// Keep the first note of a deadline true, and the stale ones few.
+    fn trim(&mut self) {
+        let ids = &self.ids;
+        let live = |note: &(Timestamp, usize, P::Key, u64)| {
+            ids.get(&(note.1, note.2.clone())).is_some_and(|pending| pending.serial == note.3)
+        };
+        while self.deadlines.front().is_some_and(|note| !live(note)) {
+            self.deadlines.pop_front();
+        }
+        if self.deadlines.len() > 2 * ids.len() + 16 {
+            self.deadlines.retain(live);
+        }
+    }
+}
+
+/// Which of several requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Oldest,
+    Latest,
+}
+
+impl<P: Protocol> Pairs<P> {
+    /// Whether a request with this id waits.
+    pub(crate) fn live(&mut self, opener: Sender, key: &P::Key) -> bool {
+        let Some(other) = self.other.as_mut() else { return false };
+        matches!(other.ids.entry((opener.index(), key.clone())), hash_map::Entry::Occupied(_))
+    }
+}
