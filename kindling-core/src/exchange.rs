@@ -65,6 +65,36 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// An exchange of which nothing is known yet but where it was seen.
+    #[must_use]
+    pub const fn new(origin: Arc<Origin>, flow: FlowId, protocol: &'static str) -> Self {
+        Self {
+            id: 0,
+            origin,
+            flow,
+            side: Side::Observer,
+            protocol,
+            transport: Transport::Tcp,
+            client: Endpoint::Unknown,
+            server: Endpoint::Unknown,
+            details: Details { operation: Text::new(), resource: Text::new(), status: None, error: None },
+            outcome: Outcome::Lost,
+            quality: Quality::GOOD,
+            key: None,
+            request_at: Timestamp::ZERO,
+            request_end: None,
+            first_byte_at: None,
+            response_at: None,
+            offset: 0,
+            request_bytes: 0,
+            response_bytes: 0,
+            task: None,
+            response_task: None,
+            attributes: Vec::new(),
+            clock: Clock { mono: Timestamp::ZERO, wall: 0, boot: 0 },
+        }
+    }
+
     /// From the request's first byte to the answer's last; zero where events arrived out of order.
     #[must_use]
     pub fn latency(&self) -> Option<Duration> {
@@ -258,7 +288,9 @@ impl Quality {
     pub const COUNTS_ONLY: Self = Self(1 << 5);
     /// Part of what was decoded was cut to the limits.
     pub const CLIPPED: Self = Self(1 << 6);
-    const NAMES: [(Self, &'static str); 7] = [
+    /// The observation ended before the answer came.
+    pub const CUT: Self = Self(1 << 7);
+    const NAMES: [(Self, &'static str); 8] = [
         (Self::TRUNCATED, "truncated"),
         (Self::GAP_BEFORE, "gap_before"),
         (Self::MID_STREAM, "mid_stream"),
@@ -266,6 +298,7 @@ impl Quality {
         (Self::REORDERED, "reordered"),
         (Self::COUNTS_ONLY, "counts_only"),
         (Self::CLIPPED, "clipped"),
+        (Self::CUT, "cut"),
     ];
 
     /// Whether all marks of `other` are set.

@@ -133,68 +133,53 @@ impl Ledger {
     }
 }
 
-impl AddAssign for Bytes {
-    fn add_assign(&mut self, other: Self) {
-        // Destructured, so that a new field cannot be forgotten here.
-        let Self {
-            advanced,
-            framed,
-            skipped,
-            uncaptured,
-            opaque,
-            rejected,
-            lost,
-            not_targeted,
-            evicted,
-            buffered,
-            captured,
-            fresh,
-            duplicate,
-        } = other;
-        self.advanced += advanced;
-        self.framed += framed;
-        self.skipped += skipped;
-        self.uncaptured += uncaptured;
-        self.opaque += opaque;
-        self.rejected += rejected;
-        self.lost += lost;
-        self.not_targeted += not_targeted;
-        self.evicted += evicted;
-        self.buffered += buffered;
-        self.captured += captured;
-        self.fresh += fresh;
-        self.duplicate += duplicate;
-    }
+/// Arithmetic over all fields, from one list of them that the compiler checks to be complete.
+macro_rules! sums {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        impl AddAssign for $type {
+            fn add_assign(&mut self, other: Self) {
+                let Self { $($field),* } = other;
+                $(self.$field += $field;)*
+            }
+        }
+
+        impl $type {
+            /// Change by what changed between two readings of an account that this one is a part of.
+            pub const fn follow(&mut self, before: Self, after: Self) {
+                $(self.$field = self.$field.wrapping_add(after.$field).wrapping_sub(before.$field);)*
+            }
+        }
+    };
 }
 
-impl AddAssign for Exchanges {
-    fn add_assign(&mut self, other: Self) {
-        let Self {
-            opened,
-            complete,
-            unanswered,
-            superseded,
-            cancelled,
-            reset,
-            lost,
-            pending,
-            one_way,
-            unmatched,
-            repeats,
-        } = other;
-        self.opened += opened;
-        self.complete += complete;
-        self.unanswered += unanswered;
-        self.superseded += superseded;
-        self.cancelled += cancelled;
-        self.reset += reset;
-        self.lost += lost;
-        self.pending += pending;
-        self.one_way += one_way;
-        self.unmatched += unmatched;
-        self.repeats += repeats;
-    }
-}
+sums!(Bytes {
+    advanced,
+    framed,
+    skipped,
+    uncaptured,
+    opaque,
+    rejected,
+    lost,
+    not_targeted,
+    evicted,
+    buffered,
+    captured,
+    fresh,
+    duplicate,
+});
+sums!(Exchanges {
+    opened,
+    complete,
+    unanswered,
+    superseded,
+    cancelled,
+    reset,
+    lost,
+    pending,
+    one_way,
+    unmatched,
+    repeats,
+});
 
 impl AddAssign<&Self> for Ledger {
     fn add_assign(&mut self, other: &Self) {

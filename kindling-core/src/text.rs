@@ -14,8 +14,8 @@ pub struct Text(SmallVec<[u8; 24]>);
 impl Text {
     /// The empty string.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(SmallVec::new_const())
     }
 
     /// The bytes.

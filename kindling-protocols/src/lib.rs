@@ -5,14 +5,25 @@
 
 #![forbid(unsafe_code)]
 
+mod buffer;
+mod builtin;
+mod detect;
+mod engine;
+mod flow;
+mod limits;
 mod pairing;
 mod parse;
+pub mod parsers;
 mod protocol;
+mod registry;
 mod role;
 pub mod shape;
 
 pub use crate::{
+    engine::Engine,
+    limits::Limits,
     parse::{Needed, Next, Parse, Probe, Reject, Span, Verdict},
     protocol::{Content, Context, Protocol, Sender, Spec},
+    registry::Registry,
     role::{Opener, Pair, Role, Target},
 };

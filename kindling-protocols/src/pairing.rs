@@ -30,6 +30,8 @@ pub(crate) struct Pending<P: Protocol> {
     pub(crate) quality: Quality,
     /// Whether order may pair it: nothing was lost that could have shifted it.
     pub(crate) aligned: bool,
+    /// Whether it came out already, and only keeps its place in the order.
+    pub(crate) reported: bool,
     pub(crate) deadline: Timestamp,
 }
 
@@ -177,19 +179,40 @@ impl<P: Protocol> Pairs<P> {
         self.take(|pending| pending.opener == opener && pending.serial < serial)
     }
 
-    /// Take out all that wait past `now`, oldest first.
-    pub(crate) fn expire(&mut self, now: Timestamp) -> Vec<Pending<P>> {
-        if self.next_deadline().is_none_or(|deadline| deadline > now) {
-            return Vec::new();
+    /// Everything that waits past `now` goes to `report`, oldest first. Requests paired by order keep their place, so that a late
+    /// answer is still theirs.
+    pub(crate) fn expire(&mut self, now: Timestamp, report: &mut dyn FnMut(&mut Pending<P>)) {
+        let lanes = self.other.iter_mut().flat_map(|other| other.lanes.values_mut());
+        for pending in self.order.iter_mut().chain(lanes).flatten() {
+            if !pending.reported && pending.deadline <= now {
+                report(pending);
+                pending.reported = true;
+            }
         }
-        self.take(|pending| pending.deadline <= now)
+        let Some(other) = &mut self.other else { return };
+        while other.deadlines.front().is_some_and(|note| note.0 <= now) {
+            let Some((_, opener, key, serial)) = other.deadlines.pop_front() else { return };
+            if let hash_map::Entry::Occupied(entry) = other.ids.entry((opener, key))
+                && entry.get().serial == serial
+            {
+                report(&mut entry.remove());
+            }
+        }
+        other.trim();
     }
 
     /// Take out all requests paired by order, oldest first.
     pub(crate) fn drain_ordered(&mut self) -> Vec<Pending<P>> {
-        let mut out: Vec<_> = self.order.iter_mut().flat_map(|queue| queue.drain(..)).collect();
+        self.drain_ordered_where(|_| true)
+    }
+
+    /// Take out those of the requests paired by order, oldest first.
+    pub(crate) fn drain_ordered_where(&mut self, mut which: impl FnMut(&Pending<P>) -> bool) -> Vec<Pending<P>> {
+        let mut out = Vec::new();
+        let lanes = self.other.iter_mut().flat_map(|other| other.lanes.values_mut());
+        self.order.iter_mut().chain(lanes).for_each(|queue| take_from(queue, &mut which, &mut out));
         if let Some(other) = &mut self.other {
-            out.extend(std::mem::take(&mut other.lanes).into_values().flatten());
+            other.lanes.retain(|_, queue| !queue.is_empty());
         }
         out.sort_unstable_by_key(|pending| pending.serial);
         out
@@ -217,9 +240,10 @@ impl<P: Protocol> Pairs<P> {
 
     /// When the first of them is overdue.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        let ordered = self.order.iter().filter_map(|queue| queue.front()).map(|pending| pending.deadline).min();
+        let waiting = |queue: &VecDeque<Pending<P>>| queue.iter().find(|p| !p.reported).map(|p| p.deadline);
+        let ordered = self.order.iter().filter_map(waiting).min();
         let Some(other) = &self.other else { return ordered };
-        let lanes = other.lanes.values().filter_map(VecDeque::front).map(|pending| pending.deadline);
+        let lanes = other.lanes.values().filter_map(waiting);
         lanes.chain(other.deadlines.front().map(|note| note.0)).chain(ordered).min()
     }
 
@@ -275,12 +299,4 @@ impl<P: Protocol> Other<P> {
 pub(crate) enum End {
     Oldest,
     Latest,
-}
-
-impl<P: Protocol> Pairs<P> {
-    /// Whether a request with this id waits.
-    pub(crate) fn live(&mut self, opener: Sender, key: &P::Key) -> bool {
-        let Some(other) = self.other.as_mut() else { return false };
-        matches!(other.ids.entry((opener.index(), key.clone())), hash_map::Entry::Occupied(_))
-    }
 }

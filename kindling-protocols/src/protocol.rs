@@ -8,7 +8,7 @@ use kindling_core::{Details, Timestamp, Transport, Visit};
 use crate::{
     pairing::Pairs,
     parse::{Parse, Probe, Verdict},
-    role::{Opener, Pair, Role},
+    role::{Pair, Role},
 };
 
 /// What a parser of one application protocol supplies.
@@ -54,6 +54,12 @@ pub trait Protocol: Sized + Send + 'static {
     /// How the key that paired an exchange is shown to users.
     fn key(_key: &Self::Key) -> Option<kindling_core::Text> {
         None
+    }
+
+    /// What `sender` said next was lost. Forget what its direction's framing rested on; the other direction goes on, so a protocol whose
+    /// state holds both must keep that half.
+    fn lose(state: &mut Self::State, _sender: Sender) {
+        *state = Self::State::default();
     }
 
     /// Where the next plausible message starts after a loss. `None` drops all of `input` and waits for more.
@@ -220,12 +226,5 @@ impl<P: Protocol> Context<'_, P> {
     #[must_use]
     pub fn asked(&self, pair: &Pair<P::Key>) -> Option<&P::Open> {
         self.pairs.asked(self.sender, pair)
-    }
-
-    pub(crate) const fn opener(&self, opener: Opener) -> Sender {
-        match opener {
-            Opener::Sender => self.sender,
-            Opener::Peer => self.sender.peer(),
-        }
     }
 }

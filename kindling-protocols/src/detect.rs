@@ -1,0 +1,181 @@
+//! Which protocol a flow speaks, told from its first bytes.
+
+use bytes::{Bytes, BytesMut};
+use kindling_core::{Direction, Opened, Role, Segment, Transport, ledger};
+
+use crate::{
+    limits::Limits,
+    parse::{Probe, Verdict},
+    protocol::Sender,
+    registry::Registry,
+};
+
+/// A flow of which it is not yet known what it speaks.
+#[derive(Debug, Default)]
+pub(crate) struct Probing {
+    /// What may still belong to a protocol's first message, in order of arrival.
+    held: Vec<Segment>,
+    bytes: usize,
+    segments: usize,
+    /// Whether bytes were passed over, so that what follows is not the flow's beginning.
+    passed_over: bool,
+}
+
+/// What detection found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Not enough yet.
+    Nothing,
+    /// An entry of the registry.
+    Protocol {
+        entry: usize,
+        /// The direction that carries the client's bytes.
+        client: Direction,
+        /// Whether earlier bytes were passed over.
+        midstream: bool,
+        /// What was held back, to be parsed now.
+        held: Vec<Segment>,
+    },
+    /// No protocol will claim it.
+    Opaque,
+}
+
+impl Probing {
+    /// Look at one more segment.
+    pub(crate) fn look(
+        &mut self,
+        segment: &Segment,
+        opened: &Opened,
+        registry: &Registry,
+        limits: &Limits,
+        account: &mut ledger::Bytes,
+    ) -> Found {
+        count(segment, account);
+        self.bytes = self.bytes.saturating_add(segment.data.len());
+        self.segments += 1;
+        let direction = segment.direction;
+        let sender = sender_of(direction, opened.role);
+        // A datagram is whole in itself: the next one is another chance.
+        let alone = opened.transport == Transport::Udp || !self.held.iter().any(|held| held.direction == direction);
+        let head = if alone { segment.data.clone() } else { self.joined(segment) };
+        let probe = Probe::new(&head)
+            .sender(sender)
+            .port(server_port(opened))
+            .transport(opened.transport)
+            .midstream(opened.midstream || self.passed_over);
+        let (mut best, mut maybe) = (None, false);
+        for (index, entry) in candidates(registry, opened) {
+            match (entry.detect)(&probe) {
+                Verdict::Match(sender) => {
+                    best = Some((index, sender));
+                    break;
+                }
+                Verdict::Maybe => maybe = true,
+                Verdict::No => {}
+            }
+        }
+        if let Some((entry, sender)) = best {
+            self.hold(segment);
+            let client = if sender == Sender::Client { direction } else { direction.opposite() };
+            return Found::Protocol {
+                entry,
+                client,
+                midstream: opened.midstream || self.passed_over,
+                held: self.release(account),
+            };
+        }
+        let spent = self.bytes > limits.probe_bytes || self.segments > MAX_SEGMENTS;
+        if spent || registry.entries().is_empty() {
+            self.hold(segment);
+            self.pass_over(None, account);
+            return Found::Opaque;
+        }
+        if maybe && !head.is_empty() && opened.transport != Transport::Udp {
+            self.hold(segment);
+        } else {
+            self.hold(segment);
+            self.pass_over(Some(direction), account);
+        }
+        Found::Nothing
+    }
+
+    /// Give up what is held, of one direction or of both.
+    pub(crate) fn pass_over(&mut self, direction: Option<Direction>, account: &mut ledger::Bytes) {
+        self.held.retain(|held| {
+            let goes = direction.is_none_or(|direction| held.direction == direction);
+            if goes {
+                account.buffered -= held.len;
+                account.opaque += held.len;
+            }
+            !goes
+        });
+        self.passed_over = true;
+    }
+
+    fn hold(&mut self, segment: &Segment) {
+        let mut own = segment.clone();
+        own.data = Bytes::copy_from_slice(&segment.data);
+        self.held.push(own);
+    }
+
+    fn joined(&self, segment: &Segment) -> Bytes {
+        let mut all = BytesMut::new();
+        let same = self.held.iter().filter(|held| held.direction == segment.direction);
+        same.chain([segment]).for_each(|part| all.extend_from_slice(&part.data));
+        all.freeze()
+    }
+
+    fn release(&mut self, account: &mut ledger::Bytes) -> Vec<Segment> {
+        let held = std::mem::take(&mut self.held);
+        held.iter().for_each(|segment| uncount(segment, account));
+        held
+    }
+}
+
+fn count(segment: &Segment, account: &mut ledger::Bytes) {
+    account.advanced += segment.len;
+    account.buffered += segment.len;
+    account.captured += segment.data.len() as u64;
+    account.fresh += segment.data.len() as u64;
+}
+
+fn uncount(segment: &Segment, account: &mut ledger::Bytes) {
+    account.advanced -= segment.len;
+    account.buffered -= segment.len;
+    account.captured -= segment.data.len() as u64;
+    account.fresh -= segment.data.len() as u64;
+}
+
+/// Entries whose usual ports fit come first; ports never decide.
+fn candidates<'r>(
+    registry: &'r Registry,
+    opened: &'r Opened,
+) -> impl Iterator<Item = (usize, &'r crate::registry::Entry)> {
+    let known = server_port(opened);
+    let ports = [known.or_else(|| opened.local.port()), known.or_else(|| opened.remote.port())];
+    let usual =
+        move |entry: &crate::registry::Entry| ports.iter().flatten().any(|port| entry.spec.ports.contains(port));
+    let carried =
+        registry.entries().iter().enumerate().filter(|(_, entry)| entry.spec.transports.contains(&opened.transport));
+    let first = carried.clone().filter(move |(_, entry)| usual(entry));
+    first.chain(carried.filter(move |(_, entry)| !usual(entry)))
+}
+
+fn server_port(opened: &Opened) -> Option<u16> {
+    match opened.role {
+        Role::Client => opened.remote.port(),
+        Role::Server => opened.local.port(),
+        Role::Unknown => None,
+    }
+}
+
+pub(crate) const fn sender_of(direction: Direction, role: Role) -> Option<Sender> {
+    match (role, direction) {
+        (Role::Unknown, _) => None,
+        (Role::Client, Direction::Out) | (Role::Server, Direction::In) => Some(Sender::Client),
+        (Role::Client, Direction::In) | (Role::Server, Direction::Out) => Some(Sender::Server),
+    }
+}
+
+/// Segments looked at before a flow counts as opaque.
+const MAX_SEGMENTS: usize = 64;

@@ -1,0 +1,113 @@
+//! Whether order may pair: after a loss or a late start it proves nothing until something shows that no request is in flight.
+
+use std::time::Duration;
+
+use kindling_core::{Quality, Timestamp};
+
+use crate::protocol::Sender;
+
+/// Whether the answers of a flow are known to be in step with its requests.
+#[derive(Debug)]
+pub(crate) struct Alignment {
+    /// Since when they are not.
+    lost: Option<Timestamp>,
+    /// Marks for exchanges paired although the flow's past is not wholly known.
+    pub(crate) quality: Quality,
+    /// Rounds of strict alternation seen since.
+    rounds: u8,
+    /// Most requests in flight at once so far, up to 2.
+    deepest: u8,
+    /// Longest wait for an answer so far.
+    slowest: Duration,
+    last_seen: Timestamp,
+    last_sender: Option<Sender>,
+}
+
+impl Alignment {
+    pub(crate) const fn new(midstream: bool, at: Timestamp) -> Self {
+        Self {
+            lost: if midstream { Some(at) } else { None },
+            quality: if midstream { Quality::MID_STREAM } else { Quality::GOOD },
+            rounds: 0,
+            deepest: 0,
+            slowest: Duration::ZERO,
+            last_seen: at,
+            last_sender: None,
+        }
+    }
+
+    pub(crate) const fn aligned(&self) -> bool {
+        self.lost.is_none()
+    }
+
+    /// Order proves nothing from here on.
+    pub(crate) const fn lose(&mut self, at: Timestamp) {
+        if self.lost.is_none() {
+            self.lost = Some(at);
+        }
+        self.rounds = 0;
+        self.quality = self.quality.union(Quality::GAP_BEFORE);
+    }
+
+    /// An answer had no request although all was in step: something is off, without bytes missing.
+    pub(crate) const fn lose_quietly(&mut self, at: Timestamp) {
+        if self.lost.is_none() {
+            self.lost = Some(at);
+        }
+    }
+
+    /// Something proved that no request is in flight.
+    pub(crate) const fn regain(&mut self) {
+        self.lost = None;
+        self.rounds = 0;
+    }
+
+    /// Whether it has been lost for so long that the flow only counts.
+    pub(crate) fn hopeless(&self, now: Timestamp) -> bool {
+        self.lost.is_some_and(|since| now.since(since) >= PATIENCE)
+    }
+
+    /// A request was sent while `waiting` others wait.
+    pub(crate) const fn asked(&mut self, waiting: usize) {
+        let depth = if waiting == 0 { 1 } else { 2 };
+        if depth > self.deepest {
+            self.deepest = depth;
+        }
+        if waiting > 0 {
+            self.rounds = 0;
+        }
+    }
+
+    /// An answer came after `wait` to the one request that waited. Says whether strict alternation has now gone on for `needed` rounds
+    /// on a flow that was never seen to do anything else.
+    pub(crate) fn alternated(&mut self, needed: u8) -> bool {
+        self.rounds = self.rounds.saturating_add(1);
+        needed > 0 && self.deepest < 2 && self.rounds >= needed
+    }
+
+    /// An answer came that no single request explains.
+    pub(crate) const fn stray(&mut self) {
+        self.rounds = 0;
+    }
+
+    pub(crate) fn answered(&mut self, wait: Duration) {
+        self.slowest = self.slowest.max(wait);
+    }
+
+    /// Bytes of `sender` moved. Says whether they end a silence in which any answer in flight would have come: longer than any on this flow
+    /// took, with the server the last to speak or nobody yet.
+    pub(crate) fn heard(&mut self, sender: Sender, at: Timestamp) -> bool {
+        let silence = at.since(self.last_seen);
+        let quiet = silence >= (self.slowest * 2).max(SILENCE)
+            && sender == Sender::Client
+            && self.last_sender != Some(Sender::Client);
+        self.last_seen = self.last_seen.max(at);
+        self.last_sender = Some(sender);
+        quiet
+    }
+}
+
+/// Least silence that says something. Answers of local stores take tens of microseconds; a thread put off by the scheduler takes milliseconds.
+const SILENCE: Duration = Duration::from_millis(5);
+/// How long a flow may look for proof.
+const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,0 +1,480 @@
+//! Messages take effect: requests wait, answers end them, exchanges come out.
+
+use kindling_core::{CloseReason, Exchange, Outcome, Quality, Side, Timestamp, Vantage};
+
+use super::{
+    Env, Flow,
+    half::{Effect, Holding, Ready},
+};
+use crate::{
+    pairing::{End, Pending, Stamp},
+    protocol::{Protocol, Sender},
+    role::{Opener, Pair, Target},
+};
+
+/// First and last byte, position of the first, and length.
+type Stamps = (Stamp, Stamp, u64, u64);
+
+impl<P: Protocol> Flow<P> {
+    /// A request starts to wait.
+    #[expect(clippy::too_many_arguments, reason = "one place makes requests, from all that is known of a message")]
+    pub(super) fn open(
+        &mut self,
+        sender: Sender,
+        pair: Pair<P::Key>,
+        open: P::Open,
+        replies: u32,
+        message: &P::Message,
+        (first, last, offset, bytes): Stamps,
+        env: &mut Env<'_>,
+    ) -> u64 {
+        let ordered = !matches!(pair, Pair::Id(_));
+        if ordered {
+            self.alignment.asked(self.pairs.ordered());
+        }
+        let serial = self.pairs.next_serial();
+        let mut pending = Pending {
+            serial,
+            opener: sender,
+            open,
+            summary: P::Summary::default(),
+            first,
+            offset,
+            request_end: last.at,
+            first_byte: None,
+            request_bytes: bytes,
+            response_bytes: 0,
+            replies: replies.max(1),
+            quality: Quality::GOOD,
+            aligned: !ordered || self.alignment.aligned(),
+            reported: false,
+            deadline: first.at + P::SPEC.deadline,
+        };
+        P::fold(&mut pending.summary, sender, message);
+        env.ledger.exchanges.opened += 1;
+        env.ledger.exchanges.pending += 1;
+        if let Some(old) = self.pairs.open(pair.clone(), pending) {
+            self.finish(old, Outcome::Superseded, None, env);
+        }
+        if self.pairs.len() > env.limits.max_pending {
+            self.overflow(env);
+        }
+        if !self.early.is_empty() {
+            self.retry_early(env);
+        }
+        serial
+    }
+
+    /// A request that may be one sent again.
+    pub(super) fn repeat(
+        &mut self,
+        sender: Sender,
+        pair: Pair<P::Key>,
+        open: P::Open,
+        message: &P::Message,
+        stamps: Stamps,
+        env: &mut Env<'_>,
+    ) -> Option<u64> {
+        if let Some(pending) = self.pairs.find_mut(sender, &pair, End::Oldest) {
+            pending.request_bytes += stamps.3;
+            env.ledger.exchanges.repeats += 1;
+            return None;
+        }
+        Some(self.open(sender, pair, open, 1, message, stamps, env))
+    }
+
+    /// Apply a message, or let it wait for the request it answers.
+    pub(super) fn apply_or_wait(&mut self, sender: Sender, ready: Ready<P>, env: &mut Env<'_>) {
+        if let Some(target) = ready.effect.target() {
+            let answers = target.opener == Opener::Peer;
+            let ordered = !matches!(target.pair, Pair::Id(_));
+            let absent = self.pairs.find(self.opener(sender, target.opener), &target.pair, End::Oldest).is_none();
+            // Behind an answer that waits, the next one waits too, or order would pair it wrongly.
+            let behind = ordered && self.early.iter().any(|early| early.1 == sender);
+            let hopeful = !ordered || self.alignment.aligned();
+            if answers && hopeful && (absent || behind) && !env.limits.reorder_window.is_zero() {
+                if self.early.len() < MAX_EARLY {
+                    self.early.push_back((env.now + env.limits.reorder_window, sender, ready));
+                    return;
+                }
+                self.expire_early(Timestamp::MAX, env);
+            }
+        }
+        self.apply(sender, ready, env);
+    }
+
+    const fn opener(&self, sender: Sender, opener: Opener) -> Sender {
+        match opener {
+            Opener::Sender => sender,
+            Opener::Peer => sender.peer(),
+        }
+    }
+
+    fn apply(&mut self, sender: Sender, ready: Ready<P>, env: &mut Env<'_>) {
+        match &ready.effect {
+            Effect::Continues(target) => self.extend(sender, target, &ready, true),
+            Effect::Interim(target) => self.extend(sender, target, &ready, false),
+            Effect::Closes(_) => self.close(sender, ready, env),
+            Effect::ClosesUpTo(target) => {
+                let opener = self.opener(sender, target.opener);
+                let serial = self.pairs.find(opener, &target.pair, End::Oldest).map(|pending| pending.serial);
+                for silent in self.pairs.close_before(opener, serial.unwrap_or_default()) {
+                    self.finish(silent, Outcome::Complete, Some(&ready), env);
+                }
+                self.close(sender, ready, env);
+            }
+            Effect::Cancels(target) => {
+                let opener = self.opener(sender, target.opener);
+                if let Some(mut pending) = self.pairs.close(opener, &target.pair) {
+                    P::fold(&mut pending.summary, sender, &ready.message);
+                    self.finish(pending, Outcome::Cancelled, Some(&ready), env);
+                }
+            }
+            Effect::CancelsAll(opener) => {
+                let opener = self.opener(sender, *opener);
+                for pending in self.pairs.close_before(opener, u64::MAX) {
+                    self.finish(pending, Outcome::Cancelled, None, env);
+                }
+            }
+            Effect::OneWay => self.alone(sender, ready, Outcome::OneWay, env),
+        }
+    }
+
+    /// More of a request or an answer.
+    fn extend(&mut self, sender: Sender, target: &Target<P::Key>, ready: &Ready<P>, counts: bool) {
+        let (opener, end) = match target.opener {
+            Opener::Sender => (sender, End::Latest),
+            Opener::Peer => (sender.peer(), End::Oldest),
+        };
+        // Gone is possible: the answer may come before the request's last byte.
+        let Some(pending) = self.pairs.find_mut(opener, &target.pair, end) else { return };
+        P::fold(&mut pending.summary, sender, &ready.message);
+        if opener == sender {
+            pending.request_end = ready.last.at;
+            pending.request_bytes += ready.bytes;
+            return;
+        }
+        pending.response_bytes += ready.bytes;
+        if counts {
+            pending.first_byte.get_or_insert(ready.first.at);
+        }
+    }
+
+    fn close(&mut self, sender: Sender, ready: Ready<P>, env: &mut Env<'_>) {
+        let Some(target) = ready.effect.target() else { return };
+        let opener = self.opener(sender, target.opener);
+        let ordered = !matches!(target.pair, Pair::Id(_));
+        let Some(pending) = self.pairs.find_mut(opener, &target.pair, End::Oldest) else {
+            if ordered {
+                self.alignment.stray();
+                self.alignment.lose_quietly(ready.first.at);
+            }
+            return self.alone(sender, ready, Outcome::Unmatched, env);
+        };
+        if pending.reported {
+            // Its deadline passed; it kept its place so that order stays right.
+            self.pairs.close(opener, &target.pair);
+            return self.alone(sender, ready, Outcome::Unmatched, env);
+        }
+        if ordered && !pending.aligned {
+            let after = ready.first.at > pending.first.at;
+            let pair = target.pair.clone();
+            return self.close_unaligned(sender, opener, &pair, after, ready, env);
+        }
+        P::fold(&mut pending.summary, sender, &ready.message);
+        pending.response_bytes += ready.bytes;
+        pending.first_byte.get_or_insert(ready.first.at);
+        pending.replies -= 1;
+        if pending.replies > 0 {
+            return;
+        }
+        let pair = target.pair.clone();
+        if let Some(pending) = self.pairs.close(opener, &pair) {
+            self.alignment.answered(ready.last.at.since(pending.first.at));
+            self.finish(pending, Outcome::Complete, Some(&ready), env);
+        }
+    }
+
+    /// An answer on a flow whose order proves nothing yet.
+    fn close_unaligned(
+        &mut self,
+        sender: Sender,
+        opener: Sender,
+        pair: &Pair<P::Key>,
+        after: bool,
+        ready: Ready<P>,
+        env: &mut Env<'_>,
+    ) {
+        let (apart, served) = P::SPEC.alternations;
+        let needed = if self.side(opener, env) == Side::Server { served } else { apart };
+        let alone = self.pairs.ordered() == 1 && after;
+        let single = self.pairs.find(opener, pair, End::Oldest).is_some_and(|pending| pending.replies == 1);
+        if alone && single && self.alignment.alternated(needed) {
+            self.alignment.regain();
+            if let Some(pending) = self.pairs.find_mut(opener, pair, End::Oldest) {
+                pending.aligned = true;
+            }
+            return self.close(sender, ready, env);
+        }
+        if !alone {
+            self.alignment.stray();
+        }
+        // Which of the two it is that has no partner cannot be told, so neither has one.
+        if let Some(pending) = self.pairs.close(opener, pair) {
+            self.finish(pending, Outcome::Lost, None, env);
+        }
+        self.alone(sender, ready, Outcome::Unmatched, env);
+    }
+
+    /// An exchange of one message.
+    fn alone(&mut self, sender: Sender, ready: Ready<P>, outcome: Outcome, env: &mut Env<'_>) {
+        let mut summary = P::Summary::default();
+        P::fold(&mut summary, sender, &ready.message);
+        let answer = outcome == Outcome::Unmatched;
+        match outcome {
+            Outcome::OneWay => env.ledger.exchanges.one_way += 1,
+            _ => env.ledger.exchanges.unmatched += 1,
+        }
+        let opener = if answer { sender.peer() } else { sender };
+        let mut exchange = self.exchange(opener, &summary, outcome, env);
+        exchange.id = identity(&exchange, sender, ready.offset);
+        exchange.offset = ready.offset;
+        exchange.request_at = ready.first.at;
+        exchange.task = ready.first.task;
+        if answer {
+            exchange.first_byte_at = Some(ready.first.at);
+            exchange.response_at = Some(ready.last.at);
+            exchange.response_bytes = ready.bytes;
+            exchange.response_task = ready.last.task;
+        } else {
+            exchange.request_end = Some(ready.last.at);
+            exchange.request_bytes = ready.bytes;
+        }
+        exchange.key = self.key_of(&ready);
+        env.out.push_back(exchange);
+    }
+
+    fn key_of(&self, ready: &Ready<P>) -> Option<kindling_core::Text> {
+        match ready.effect.target() {
+            Some(Target { pair: Pair::Id(key), .. }) => P::key(key),
+            _ => None,
+        }
+    }
+
+    /// A request ends: answered by `answer`, or without it.
+    pub(super) fn finish(
+        &mut self,
+        mut pending: Pending<P>,
+        outcome: Outcome,
+        answer: Option<&Ready<P>>,
+        env: &mut Env<'_>,
+    ) {
+        if !pending.reported {
+            self.report(&mut pending, outcome, answer, env);
+        }
+    }
+
+    fn report(&self, pending: &mut Pending<P>, outcome: Outcome, answer: Option<&Ready<P>>, env: &mut Env<'_>) {
+        let count = &mut env.ledger.exchanges;
+        count.pending -= 1;
+        *match outcome {
+            Outcome::Complete => &mut count.complete,
+            Outcome::Superseded => &mut count.superseded,
+            Outcome::Cancelled => &mut count.cancelled,
+            Outcome::Reset => &mut count.reset,
+            Outcome::Lost => &mut count.lost,
+            _ => &mut count.unanswered,
+        } += 1;
+        let mut exchange = self.exchange(pending.opener, &pending.summary, outcome, env);
+        exchange.id = identity(&exchange, pending.opener, pending.offset);
+        exchange.offset = pending.offset;
+        exchange.request_at = pending.first.at;
+        exchange.task = pending.first.task;
+        exchange.request_end = Some(pending.request_end);
+        exchange.request_bytes = pending.request_bytes;
+        exchange.response_bytes = pending.response_bytes;
+        exchange.first_byte_at = pending.first_byte;
+        exchange.quality.insert(pending.quality);
+        if let Some(answer) = answer {
+            exchange.first_byte_at = exchange.first_byte_at.or(Some(answer.first.at));
+            exchange.response_at = Some(answer.last.at);
+            exchange.response_task = answer.last.task;
+            exchange.key = self.key_of(answer);
+            if exchange.first_byte_at.is_some_and(|first| first < pending.first.at) {
+                exchange.quality.insert(Quality::REORDERED);
+            }
+        }
+        env.out.push_back(exchange);
+    }
+
+    fn exchange(&self, opener: Sender, summary: &P::Summary, outcome: Outcome, env: &Env<'_>) -> Exchange {
+        let opened = &env.info.opened;
+        let local_opens = self.local(env) == opener;
+        let (client, server) =
+            if local_opens { (&opened.local, &opened.remote) } else { (&opened.remote, &opened.local) };
+        let mut exchange = Exchange::new(env.origin.clone(), opened.flow, P::SPEC.name);
+        exchange.side = self.side(opener, env);
+        exchange.transport = opened.transport;
+        exchange.client = client.clone();
+        exchange.server = server.clone();
+        exchange.details = P::details(summary, env.limits.content);
+        exchange.outcome = outcome;
+        exchange.quality = self.quality(env);
+        exchange.clock = env.clock;
+        if env.limits.attributes {
+            let visit: &mut dyn kindling_core::Visit = &mut exchange.attributes;
+            P::attributes(summary, env.limits.content, visit);
+        }
+        exchange
+    }
+
+    /// The part the local end plays in the protocol.
+    fn local(&self, _env: &Env<'_>) -> Sender {
+        self.sender(kindling_core::Direction::Out)
+    }
+
+    fn side(&self, opener: Sender, env: &Env<'_>) -> Side {
+        match env.info.opened.vantage {
+            Vantage::Wire => Side::Observer,
+            Vantage::Socket if self.local(env) == opener => Side::Client,
+            Vantage::Socket => Side::Server,
+        }
+    }
+
+    /// Something proved that nothing is in flight: what still waits was lost.
+    pub(super) fn fenced(&mut self, fence: bool, env: &mut Env<'_>) {
+        if fence && !self.alignment.aligned() {
+            for pending in self.pairs.drain_ordered() {
+                self.finish(pending, Outcome::Lost, None, env);
+            }
+            self.alignment.regain();
+        }
+    }
+
+    /// `sender`'s stream broke. Requests sent before a break on their own side are still in step with an answering side that is whole;
+    /// after a break of the answers nothing is.
+    pub(super) fn misalign(&mut self, sender: Sender, env: &mut Env<'_>) {
+        let answering = |pending: &Pending<P>| pending.opener != sender;
+        for pending in self.pairs.drain_ordered_where(answering) {
+            self.finish(pending, Outcome::Lost, None, env);
+        }
+    }
+
+    /// Too many wait: the oldest half is given up.
+    fn overflow(&mut self, env: &mut Env<'_>) {
+        for pending in self.pairs.drain() {
+            self.finish(pending, Outcome::Lost, None, env);
+        }
+        self.alignment.lose(env.now);
+    }
+
+    /// A request came: answers that waited may be its.
+    fn retry_early(&mut self, env: &mut Env<'_>) {
+        for (deadline, sender, ready) in std::mem::take(&mut self.early) {
+            let found = ready.effect.target().is_none_or(|target| {
+                self.pairs.find(self.opener(sender, target.opener), &target.pair, End::Oldest).is_some()
+            });
+            let ordered = ready.effect.target().is_some_and(|target| !matches!(target.pair, Pair::Id(_)));
+            let behind = ordered && self.early.iter().any(|early| early.1 == sender);
+            if found && !behind {
+                self.apply(sender, ready, env);
+            } else {
+                self.early.push_back((deadline, sender, ready));
+            }
+        }
+    }
+
+    /// Answers whose request did not come in time.
+    pub(super) fn expire_early(&mut self, now: Timestamp, env: &mut Env<'_>) {
+        while self.early.front().is_some_and(|early| early.0 <= now) {
+            if let Some((_, sender, ready)) = self.early.pop_front() {
+                self.apply(sender, ready, env);
+            }
+        }
+    }
+
+    pub(super) fn expire_pending(&mut self, now: Timestamp, env: &mut Env<'_>) {
+        if self.pairs.next_deadline().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        let mut pairs = std::mem::take(&mut self.pairs);
+        pairs.expire(now, &mut |pending| self.report(pending, Outcome::Unanswered, None, env));
+        self.pairs = pairs;
+    }
+
+    /// The flow ends: messages that last until then are whole, everything else is not.
+    pub(super) fn finish_all(&mut self, reason: CloseReason, env: &mut Env<'_>) {
+        for sender in [Sender::Server, Sender::Client] {
+            let half = self.half(sender);
+            let (to_end, passed) = (half.buffer.skipping_to_end(), half.buffer.passed());
+            let newest = half.buffer.newest();
+            let Some(held) = half.held.take() else { continue };
+            match held.what {
+                Holding::Request(pair, serial) => {
+                    if let Some(pending) = self.pairs.by_serial(sender, &pair, serial) {
+                        pending.request_bytes += passed;
+                    }
+                }
+                Holding::Message(mut ready) => {
+                    ready.bytes += passed;
+                    ready.last = newest;
+                    if to_end && reason != CloseReason::Reset {
+                        self.apply(sender, ready, env);
+                    } else {
+                        self.cut_short(sender, &ready, reason, env);
+                    }
+                }
+            }
+        }
+        let (outcome, cut) = match reason {
+            CloseReason::Reset => (Outcome::Reset, false),
+            CloseReason::SourceEnded => (Outcome::Unanswered, true),
+            _ => (Outcome::Unanswered, false),
+        };
+        for mut pending in self.pairs.drain() {
+            if cut {
+                pending.quality.insert(Quality::CUT);
+            }
+            self.finish(pending, outcome, None, env);
+        }
+    }
+
+    /// The flow ended inside an answer: its head tells what it was, but it never became whole.
+    fn cut_short(&mut self, sender: Sender, ready: &Ready<P>, reason: CloseReason, env: &mut Env<'_>) {
+        let Effect::Closes(target) = &ready.effect else { return };
+        let opener = self.opener(sender, target.opener);
+        let Some(pending) = self.pairs.find(opener, &target.pair, End::Oldest) else { return };
+        if !pending.aligned || pending.reported {
+            return;
+        }
+        let Some(mut pending) = self.pairs.close(opener, &target.pair) else { return };
+        P::fold(&mut pending.summary, sender, &ready.message);
+        pending.response_bytes += ready.bytes;
+        pending.first_byte.get_or_insert(ready.first.at);
+        let outcome = match reason {
+            CloseReason::Reset => Outcome::Reset,
+            CloseReason::SourceEnded => {
+                pending.quality.insert(Quality::CUT);
+                Outcome::Cancelled
+            }
+            _ => Outcome::Cancelled,
+        };
+        self.finish(pending, outcome, Some(ready), env);
+    }
+}
+
+/// The same for the same first byte of the same flow, however many engines share the work.
+fn identity(exchange: &Exchange, sender: Sender, offset: u64) -> u64 {
+    let mut id = exchange.flow.0 ^ (exchange.origin.boot as u64).rotate_left(17);
+    for part in [offset, sender.index() as u64 + 1] {
+        // The finaliser of SplitMix64: every bit of the input moves every bit of the output.
+        id = id.wrapping_add(part).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        id = (id ^ (id >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        id ^= id >> 31;
+    }
+    id
+}
+
+/// Answers of one flow that wait for their request.
+const MAX_EARLY: usize = 256;

@@ -1,0 +1,327 @@
+//! The loop that turns buffered bytes into messages.
+
+use kindling_core::{Directive, Timestamp};
+
+use super::{
+    Env, Flow, Tap,
+    half::{Effect, Held, Holding, Ready},
+};
+use crate::{
+    pairing::Stamp,
+    parse::{Needed, Parse, Reject, Span},
+    protocol::{Context, Protocol, Sender},
+    role::Role,
+};
+
+/// What the loop does after a step.
+#[derive(PartialEq, Eq)]
+enum Step {
+    Again,
+    Stop,
+}
+
+impl<P: Protocol> Flow<P> {
+    /// Parse what can be parsed of one side.
+    pub(super) fn drain(&mut self, sender: Sender, at: Timestamp, env: &mut Env<'_>, tap: &mut Option<Tap<'_, P>>) {
+        while self.handover.is_none() && self.step(sender, at, env, tap) == Step::Again {}
+    }
+
+    fn step(&mut self, sender: Sender, at: Timestamp, env: &mut Env<'_>, tap: &mut Option<Tap<'_, P>>) -> Step {
+        let half = self.half(sender);
+        if half.buffer.skipping() {
+            return Step::Stop;
+        }
+        if half.held.is_some() {
+            self.release(sender, at, env);
+            return Step::Again;
+        }
+        let len = half.buffer.bytes().len();
+        if len == 0 && half.buffer.cut() {
+            // The next message's first bytes were not captured.
+            half.buffer.give_up(&mut env.ledger.bytes);
+            self.truncated(sender, at, env);
+            return Step::Stop;
+        }
+        if len == 0 || (len < half.wanted && !half.overdue) {
+            return Step::Stop;
+        }
+        if half.lost && !self.find_place(sender, at, env) {
+            return Step::Stop;
+        }
+        let half = self.half(sender);
+        let input = half.buffer.bytes().clone();
+        let seen = std::mem::take(&mut half.seen);
+        let overdue = std::mem::take(&mut half.overdue);
+        half.wanted = 0;
+        half.waiting = None;
+        let Some(mut cx) = self.context(sender, at, env) else { return Step::Stop };
+        (cx.seen, cx.overdue) = (seen, overdue);
+        let parsed = P::parse(&mut cx, &input);
+        match parsed {
+            Parse::Message(message, span) => self.message(sender, message, span, &input, env, tap),
+            Parse::Progress(span) => self.progress(sender, span, env),
+            Parse::Incomplete(needed) => return self.incomplete(sender, needed, at, env),
+            Parse::Reject(reject) => self.rejected(sender, reject, at, env),
+            Parse::Switch(message, span, next) => {
+                match message {
+                    Some(message) => self.message(sender, message, span, &input, env, tap),
+                    None => self.progress(sender, span, env),
+                }
+                self.handover = Some(next);
+                return Step::Stop;
+            }
+        }
+        Step::Again
+    }
+
+    /// What a protocol is given; `None` would be a registry that gave this flow another protocol's memory.
+    fn context<'c>(&'c mut self, sender: Sender, now: Timestamp, env: &'c mut Env<'_>) -> Option<Context<'c, P>> {
+        Some(Context {
+            sender,
+            now,
+            transport: env.info.opened.transport,
+            config: &self.config,
+            state: &mut self.state,
+            shared: env.shared.downcast_mut::<P::Shared>()?,
+            seen: 0,
+            overdue: false,
+            pairs: &self.pairs,
+        })
+    }
+
+    /// A message stands at the start of `input`.
+    fn message(
+        &mut self,
+        sender: Sender,
+        message: P::Message,
+        span: Span,
+        input: &bytes::Bytes,
+        env: &mut Env<'_>,
+        tap: &mut Option<Tap<'_, P>>,
+    ) {
+        env.ledger.messages += 1;
+        let half = self.half(sender);
+        let start = half.buffer.start();
+        let (first, offset) = half.begun.take().unwrap_or_else(|| (half.buffer.stamp(start), start));
+        let taken = span.consumed.min(input.len());
+        let mut last = half.buffer.stamp(start + (taken as u64).saturating_sub(1));
+        if let Some(tap) = tap {
+            tap(sender, &message, last.at);
+        }
+        let bytes = std::mem::take(&mut half.progress) + taken as u64;
+        let Some(cx) = self.context(sender, last.at, env) else { return };
+        let (role, fence) = (P::role(&cx, &message), P::fence(&cx, &message));
+        // What the skip covers of this very segment has passed at its time.
+        let half = self.half(sender);
+        let newest = half.buffer.newest();
+        half.buffer.consume(span, &mut env.ledger.bytes);
+        let (skipping, passed) = (half.buffer.skipping(), half.buffer.passed());
+        if span.skip > 0 && !skipping && passed > 0 {
+            last = newest;
+        }
+        if skipping {
+            self.teach_skip(sender, env);
+        }
+        if P::SPEC.heads_only {
+            self.teach_heads(sender, taken, env);
+        }
+        let total = if skipping { bytes } else { bytes + passed };
+        let ready = |effect, message| Ready { message, effect, first, last, offset, bytes: total };
+        let what = match role {
+            Role::Ignored => return self.fenced(fence, env),
+            Role::Opens { pair, open, replies } => {
+                let stamps = (first, last, offset, total);
+                let serial = self.open(sender, pair.clone(), open, replies, &message, stamps, env);
+                Holding::Request(pair, serial)
+            }
+            Role::Repeats { pair, open } => {
+                let stamps = (first, last, offset, total);
+                match self.repeat(sender, pair.clone(), open, &message, stamps, env) {
+                    Some(serial) => Holding::Request(pair, serial),
+                    None => return,
+                }
+            }
+            Role::Continues(target) => Holding::Message(ready(Effect::Continues(target), message)),
+            Role::Interim(target) => Holding::Message(ready(Effect::Interim(target), message)),
+            Role::Closes(target) => Holding::Message(ready(Effect::Closes(target), message)),
+            Role::ClosesUpTo(target) => Holding::Message(ready(Effect::ClosesUpTo(target), message)),
+            Role::Cancels(target) => Holding::Message(ready(Effect::Cancels(target), message)),
+            Role::CancelsAll(opener) => Holding::Message(ready(Effect::CancelsAll(opener), message)),
+            Role::OneWay => Holding::Message(ready(Effect::OneWay, message)),
+        };
+        if skipping {
+            self.half(sender).held = Some(Box::new(Held { what }));
+        } else if let Holding::Message(ready) = what {
+            self.apply_or_wait(sender, ready, env);
+        }
+        self.fenced(fence, env);
+    }
+
+    /// All bytes of the held message have passed.
+    fn release(&mut self, sender: Sender, at: Timestamp, env: &mut Env<'_>) {
+        let half = self.half(sender);
+        let passed = half.buffer.passed();
+        let Some(held) = half.held.take() else { return };
+        let last = Stamp { at, task: half.buffer.newest().task };
+        match held.what {
+            Holding::Request(pair, serial) => {
+                if let Some(pending) = self.pairs.by_serial(sender, &pair, serial) {
+                    pending.request_end = at;
+                    pending.request_bytes += passed;
+                }
+            }
+            Holding::Message(mut ready) => {
+                ready.bytes += passed;
+                ready.last = last;
+                self.apply_or_wait(sender, ready, env);
+            }
+        }
+    }
+
+    fn progress(&mut self, sender: Sender, span: Span, env: &mut Env<'_>) {
+        let half = self.half(sender);
+        let start = half.buffer.start();
+        if half.begun.is_none() && (span.consumed > 0 || span.skip > 0) {
+            half.begun = Some((half.buffer.stamp(start), start));
+        }
+        // A parser that takes nothing would be called for ever.
+        let consumed = if span.consumed == 0 && span.skip == 0 { half.buffer.bytes().len() } else { span.consumed };
+        half.progress += consumed as u64 + if span.skip == Span::TO_END { 0 } else { span.skip };
+        half.buffer.consume(Span { consumed, skip: span.skip }, &mut env.ledger.bytes);
+        if half.buffer.skipping() {
+            self.teach_skip(sender, env);
+        }
+    }
+
+    fn incomplete(&mut self, sender: Sender, needed: Needed, at: Timestamp, env: &mut Env<'_>) -> Step {
+        let window = env.limits.reorder_window;
+        let half = self.half(sender);
+        let len = half.buffer.bytes().len();
+        if half.buffer.cut() && needed != Needed::Partner {
+            half.buffer.give_up(&mut env.ledger.bytes);
+            self.truncated(sender, at, env);
+            return Step::Stop;
+        }
+        if len >= P::SPEC.max_head {
+            half.buffer.give_up(&mut env.ledger.bytes);
+            env.ledger.rejects += 1;
+            self.lose(sender, at, env);
+            return Step::Stop;
+        }
+        match needed {
+            Needed::AtLeast(more) => half.wanted = len.saturating_add(more.get()).min(P::SPEC.max_head),
+            Needed::Unknown => {
+                half.wanted = len + 1;
+                half.seen = len;
+            }
+            Needed::Partner => half.waiting = Some(at + window),
+        }
+        Step::Stop
+    }
+
+    /// The source showed less of a message than its parser needs: it should show more of the next.
+    fn truncated(&mut self, sender: Sender, at: Timestamp, env: &mut Env<'_>) {
+        let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
+        let half = self.half(sender);
+        if half.heads.1 >= HEADS_SEEN {
+            half.heads = (0, 0);
+            env.directives.push_back(Directive::everything(env.info.opened.flow, direction));
+        }
+        self.alignment.quality.insert(kindling_core::Quality::TRUNCATED);
+        self.lose(sender, at, env);
+    }
+
+    fn rejected(&mut self, sender: Sender, _why: Reject, at: Timestamp, env: &mut Env<'_>) {
+        env.ledger.rejects += 1;
+        // Step over the byte that was refused, so that the search makes progress.
+        self.half(sender).buffer.reject(1, &mut env.ledger.bytes);
+        self.lose(sender, at, env);
+    }
+
+    /// Look for the next message after a loss.
+    fn find_place(&mut self, sender: Sender, at: Timestamp, env: &mut Env<'_>) -> bool {
+        let input = self.half(sender).buffer.bytes().clone();
+        let Some(mut cx) = self.context(sender, at, env) else { return false };
+        let found = P::resync(&mut cx, &input);
+        let half = self.half(sender);
+        half.buffer.reject(found.unwrap_or(input.len()), &mut env.ledger.bytes);
+        half.lost = found.is_none();
+        found.is_some() && !half.buffer.bytes().is_empty()
+    }
+
+    /// A datagram: one message, or nothing.
+    pub(super) fn datagram(
+        &mut self,
+        sender: Sender,
+        segment: &kindling_core::Segment,
+        env: &mut Env<'_>,
+        mut tap: Option<Tap<'_, P>>,
+    ) {
+        self.alignment.heard(sender, segment.at);
+        let half = self.half(sender);
+        half.buffer.restart(segment.offset);
+        half.buffer.push(segment, &mut env.ledger.bytes);
+        if segment.data.is_empty() {
+            half.buffer.give_up(&mut env.ledger.bytes);
+            return;
+        }
+        let input = half.buffer.bytes().clone();
+        let Some(mut cx) = self.context(sender, segment.at, env) else { return };
+        match P::parse(&mut cx, &input) {
+            Parse::Message(message, span) => self.message(sender, message, span, &input, env, &mut tap),
+            Parse::Progress(span) => self.progress(sender, span, env),
+            Parse::Incomplete(_) | Parse::Reject(_) | Parse::Switch(..) => env.ledger.rejects += 1,
+        }
+        let half = self.half(sender);
+        half.buffer.reject(half.buffer.bytes().len(), &mut env.ledger.bytes);
+        half.buffer.give_up(&mut env.ledger.bytes);
+        half.reset();
+    }
+
+    /// What is skipped need not be copied.
+    fn teach_skip(&mut self, sender: Sender, env: &mut Env<'_>) {
+        let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
+        let (flow, buffer) = (env.info.opened.flow, &self.half(sender).buffer);
+        if buffer.skipping_to_end() {
+            env.directives.push_back(Directive::nothing(flow, direction));
+        } else if buffer.skip_end() - buffer.expected().unwrap_or_default() >= WORTH_TEACHING {
+            let per_segment = self.per_segment(sender);
+            let skip_to = self.half(sender).buffer.skip_end();
+            env.directives.push_back(Directive::everything(flow, direction).per_segment(per_segment).skip_to(skip_to));
+        }
+    }
+
+    /// A protocol of heads need not have more copied than its heads take.
+    fn teach_heads(&mut self, sender: Sender, head: usize, env: &mut Env<'_>) {
+        let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
+        let half = self.half(sender);
+        let (longest, seen) = half.heads;
+        let longer = longest.max(u32::try_from(head).unwrap_or(u32::MAX));
+        let budget = |head: u32| head.saturating_mul(2).max(LEAST_BUDGET).next_power_of_two();
+        if seen < HEADS_SEEN {
+            half.heads = (longer, seen + 1);
+            if seen + 1 < HEADS_SEEN {
+                return;
+            }
+        } else if budget(longest) == budget(longer) {
+            half.heads.0 = longer;
+            return;
+        } else {
+            half.heads.0 = longer;
+        }
+        let wish = Directive::everything(env.info.opened.flow, direction).per_segment(budget(longer));
+        env.directives.push_back(wish);
+    }
+
+    fn per_segment(&mut self, sender: Sender) -> u32 {
+        let (longest, seen) = self.half(sender).heads;
+        if seen < HEADS_SEEN { u32::MAX } else { longest.saturating_mul(2).max(LEAST_BUDGET).next_power_of_two() }
+    }
+}
+
+/// Skips shorter than this have passed before the source hears of them.
+const WORTH_TEACHING: u64 = 64 << 10;
+/// Heads seen in one direction before the source is told how long they are.
+const HEADS_SEEN: u8 = 3;
+/// Least payload asked for of a segment.
+const LEAST_BUDGET: u32 = 512;

@@ -1,0 +1,404 @@
+//! One flow of one protocol: buffers, place in the stream, pairing. Generic inside, erased at its boundary.
+
+mod align;
+mod apply;
+mod drain;
+mod half;
+
+use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
+
+use bytes::Bytes;
+use kindling_core::{
+    Cause, Clock, CloseReason, Direction, Directive, Exchange, Gap, Ledger, Origin, Quality, Segment, Timestamp,
+};
+
+use self::{
+    align::Alignment,
+    half::{Ahead, Early, Half, Ready},
+};
+use crate::{
+    buffer::Pushed,
+    limits::Limits,
+    pairing::Pairs,
+    parse::Next,
+    protocol::{Protocol, Sender},
+};
+
+/// What is known of a flow, apart from its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Info {
+    pub(crate) opened: kindling_core::Opened,
+    /// The direction that carries the client's bytes, once that is known.
+    pub(crate) client: Direction,
+    /// Whether who is client was told from the bytes, against or without the socket.
+    pub(crate) role_inferred: bool,
+}
+
+/// Everything a flow may use and change while it handles something.
+pub(crate) struct Env<'a> {
+    pub(crate) info: &'a Info,
+    pub(crate) origin: &'a Arc<Origin>,
+    pub(crate) clock: Clock,
+    pub(crate) now: Timestamp,
+    pub(crate) limits: &'a Limits,
+    pub(crate) shared: &'a mut dyn Any,
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) out: &'a mut VecDeque<Exchange>,
+    pub(crate) directives: &'a mut VecDeque<Directive>,
+}
+
+/// What a flow becomes after a switch, and what of its bytes is left to read.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    pub(crate) next: Next,
+    pub(crate) left: Vec<Segment>,
+}
+
+/// A flow whose protocol has been erased: one virtual call a segment.
+pub(crate) trait AnyFlow: Send {
+    fn handle_segment(&mut self, segment: &Segment, env: &mut Env<'_>) -> Option<Handover>;
+    fn handle_gap(&mut self, gap: &Gap, env: &mut Env<'_>);
+    fn handle_time(&mut self, env: &mut Env<'_>) -> Option<Handover>;
+    fn handle_end(&mut self, reason: CloseReason, env: &mut Env<'_>);
+    fn next_deadline(&self) -> Option<Timestamp>;
+    fn adopt(&mut self, note: &[u8]);
+}
+
+/// Sees every message before it is folded away.
+pub(crate) type Tap<'t, P> = &'t mut dyn FnMut(Sender, &<P as Protocol>::Message, Timestamp);
+
+/// One flow of protocol `P`.
+pub(crate) struct Flow<P: Protocol> {
+    config: Arc<P::Config>,
+    state: P::State,
+    halves: [Half<P>; 2],
+    pairs: Pairs<P>,
+    alignment: Alignment,
+    /// Answers whose request may still come, with the time until which they wait.
+    early: VecDeque<(Timestamp, Sender, Ready<P>)>,
+    /// The direction that carries the client's bytes.
+    client: Direction,
+    handover: Option<Next>,
+}
+
+impl<P: Protocol> Flow<P> {
+    pub(crate) fn new(config: Arc<P::Config>, client: Direction, info: &Info, midstream: bool, at: Timestamp) -> Self {
+        let mut flow = Self {
+            config,
+            state: P::State::default(),
+            halves: [Half::default(), Half::default()],
+            pairs: Pairs::default(),
+            alignment: Alignment::new(midstream, at),
+            early: VecDeque::new(),
+            client,
+            handover: None,
+        };
+        if !midstream {
+            for (direction, first) in [(Direction::Out, info.opened.first_out), (Direction::In, info.opened.first_in)] {
+                if let Some(offset) = first {
+                    flow.half(flow.sender(direction)).buffer.begin(offset);
+                }
+            }
+        }
+        flow
+    }
+
+    fn sender(&self, direction: Direction) -> Sender {
+        if direction == self.client { Sender::Client } else { Sender::Server }
+    }
+
+    const fn half(&mut self, sender: Sender) -> &mut Half<P> {
+        let [client, server] = &mut self.halves;
+        match sender {
+            Sender::Client => client,
+            Sender::Server => server,
+        }
+    }
+
+    /// Bytes moved; `tap` sees the messages they complete.
+    pub(crate) fn segment(
+        &mut self,
+        segment: &Segment,
+        env: &mut Env<'_>,
+        tap: Option<Tap<'_, P>>,
+    ) -> Option<Handover> {
+        let sender = self.sender(segment.direction);
+        if env.info.opened.offsets == kindling_core::Offsets::Datagram {
+            self.datagram(sender, segment, env, tap);
+            return None;
+        }
+        let quiet = self.alignment.heard(sender, segment.at);
+        if self.half(sender).buffer.misses(segment.offset) {
+            if !self.hold(sender, Early::Segment(segment.clone()), env) {
+                return None;
+            }
+        } else {
+            if quiet && !self.alignment.aligned() {
+                self.realign(segment, env);
+            }
+            self.push(sender, segment, env);
+        }
+        self.run(sender, segment.at, env, tap)
+    }
+
+    /// Push bytes and, after them, what waited for them.
+    fn push(&mut self, sender: Sender, segment: &Segment, env: &mut Env<'_>) {
+        let half = self.half(sender);
+        if half.buffer.push(segment, &mut env.ledger.bytes) == Pushed::Broken {
+            self.lose(sender, segment.at, env);
+        }
+    }
+
+    /// Parse what can be parsed on both sides, and bring in what waited.
+    fn run(
+        &mut self,
+        sender: Sender,
+        at: Timestamp,
+        env: &mut Env<'_>,
+        mut tap: Option<Tap<'_, P>>,
+    ) -> Option<Handover> {
+        self.drain(sender, at, env, &mut tap);
+        while self.next_ahead(sender, env, false) {
+            self.drain(sender, at, env, &mut tap);
+        }
+        // A message of one side may be what the other side's parser waits for.
+        for waiting in [sender.peer(), sender] {
+            if self.half(waiting).waiting.is_some() {
+                self.drain(waiting, at, env, &mut tap);
+            }
+        }
+        self.halves.iter_mut().for_each(|half| half.buffer.settle());
+        self.hand_over(env)
+    }
+
+    /// Keep what came before its turn for the length of the reorder window. Says whether to go on with it at once instead.
+    fn hold(&mut self, sender: Sender, early: Early, env: &Env<'_>) -> bool {
+        let window = env.limits.reorder_window;
+        let half = self.half(sender);
+        let ahead = half
+            .ahead
+            .get_or_insert_with(|| Box::new(Ahead { items: VecDeque::new(), bytes: 0, deadline: env.now + window }));
+        if window.is_zero() || ahead.items.len() >= AHEAD_ITEMS || ahead.bytes >= AHEAD_BYTES {
+            // Too much to be a matter of order: the oldest gap is one.
+            ahead.deadline = Timestamp::ZERO;
+        }
+        // What outlives the batch must not pin it.
+        let early = match early {
+            Early::Segment(mut segment) => {
+                segment.data = Bytes::copy_from_slice(&segment.data);
+                ahead.bytes += segment.data.len() as u64;
+                Early::Segment(segment)
+            }
+            gap @ Early::Gap(_) => gap,
+        };
+        let place = ahead.items.partition_point(|other| other.offset() <= early.offset());
+        ahead.items.insert(place, early);
+        if ahead.deadline <= env.now {
+            // The gap is real. Everything goes on from the first segment after it.
+            self.overdue_ahead(sender);
+            return true;
+        }
+        false
+    }
+
+    const fn overdue_ahead(&mut self, sender: Sender) {
+        if let Some(ahead) = &mut self.half(sender).ahead {
+            ahead.deadline = Timestamp::ZERO;
+        }
+    }
+
+    /// Push the next of what came early, if its turn has come or, with `force`, whatever is missing before it.
+    fn next_ahead(&mut self, sender: Sender, env: &mut Env<'_>, force: bool) -> bool {
+        let half = self.half(sender);
+        let Some(ahead) = &mut half.ahead else { return false };
+        let due = force || ahead.deadline == Timestamp::ZERO;
+        let turn = ahead.items.front().is_some_and(|first| due || !half.buffer.misses(first.offset()));
+        if !turn {
+            return false;
+        }
+        let Some(early) = ahead.items.pop_front() else { return false };
+        if let Early::Segment(segment) = &early {
+            ahead.bytes -= segment.data.len() as u64;
+        }
+        if ahead.items.is_empty() {
+            half.ahead = None;
+        } else if due {
+            // One gap was given up; the others have their own time.
+            ahead.deadline = env.now + env.limits.reorder_window;
+        }
+        match early {
+            Early::Segment(segment) => self.push(sender, &segment, env),
+            Early::Gap(gap) => self.gap(sender, &gap, env),
+        }
+        true
+    }
+
+    fn gap(&mut self, sender: Sender, gap: &Gap, env: &mut Env<'_>) {
+        let half = self.half(sender);
+        half.buffer.begin(gap.offset);
+        if half.buffer.misses(gap.offset)
+            && half.buffer.push_gap(gap.offset, Cause::Lost, &mut env.ledger.bytes) == Pushed::Broken
+        {
+            self.lose(sender, gap.at, env);
+        }
+        let until = gap.offset.saturating_add(gap.len);
+        if self.half(sender).buffer.push_gap(until, gap.cause, &mut env.ledger.bytes) == Pushed::Broken {
+            self.lose(sender, gap.at, env);
+        }
+    }
+
+    /// A stream lost its place: what is in progress goes, and order proves nothing any more.
+    fn lose(&mut self, sender: Sender, at: Timestamp, env: &mut Env<'_>) {
+        env.ledger.resyncs += 1;
+        P::lose(&mut self.state, sender);
+        let half = self.half(sender);
+        half.reset();
+        half.lost = true;
+        self.alignment.lose(at);
+        self.misalign(sender, env);
+    }
+
+    /// Both sides were quiet, so the bytes of `segment` start a request that nothing else waits before.
+    fn realign(&mut self, segment: &Segment, env: &mut Env<'_>) {
+        let clean = |half: &Half<P>| half.held.is_none() && half.buffer.at_boundary() && half.ahead.is_none();
+        let [client, server] = &self.halves;
+        let follows = client.buffer.expected().is_none_or(|expected| expected == segment.offset);
+        if !follows || !clean(client) || !(clean(server) || server.lost) {
+            return;
+        }
+        for pending in self.pairs.drain_ordered() {
+            self.finish(pending, kindling_core::Outcome::Lost, None, env);
+        }
+        for half in &mut self.halves {
+            half.buffer.give_up(&mut env.ledger.bytes);
+            half.reset();
+            half.lost = false;
+        }
+        self.alignment.regain();
+    }
+
+    /// Give what is left to the next protocol, if there was a switch.
+    fn hand_over(&mut self, env: &mut Env<'_>) -> Option<Handover> {
+        let next = self.handover.take()?;
+        self.finish_all(CloseReason::Closed, env);
+        let mut left = Vec::new();
+        for sender in [Sender::Client, Sender::Server] {
+            let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
+            let flow = env.info.opened.flow;
+            let half = self.half(sender);
+            let (offset, data, tail, stamp) = half.buffer.take(&mut env.ledger.bytes);
+            let len = data.len() as u64 + tail;
+            if len > 0 {
+                left.push(Segment { at: stamp.at, flow, direction, offset, data, len, task: stamp.task });
+            }
+            for early in half.ahead.take().map(|ahead| ahead.items).unwrap_or_default() {
+                if let Early::Segment(segment) = early {
+                    left.push(segment);
+                }
+            }
+        }
+        left.sort_by_key(|segment| segment.at);
+        Some(Handover { next, left })
+    }
+
+    fn quality(&self, env: &Env<'_>) -> Quality {
+        let mut quality = self.alignment.quality;
+        if env.info.role_inferred {
+            quality.insert(Quality::ROLE_INFERRED);
+        }
+        if self.alignment.hopeless(env.now) {
+            quality.insert(Quality::COUNTS_ONLY);
+        }
+        quality
+    }
+
+    /// Time went on.
+    fn time(&mut self, env: &mut Env<'_>) -> Option<Handover> {
+        let now = env.now;
+        for sender in [Sender::Client, Sender::Server] {
+            if self.half(sender).ahead.as_ref().is_some_and(|ahead| ahead.deadline <= now) {
+                self.overdue_ahead(sender);
+                while self.next_ahead(sender, env, false) {
+                    self.drain(sender, now, env, &mut None);
+                }
+            }
+            let half = self.half(sender);
+            if half.waiting.is_some_and(|until| until <= now) {
+                half.waiting = None;
+                half.overdue = true;
+                self.drain(sender, now, env, &mut None);
+            }
+        }
+        self.expire_early(now, env);
+        self.expire_pending(now, env);
+        self.halves.iter_mut().for_each(|half| half.buffer.settle());
+        self.hand_over(env)
+    }
+
+    fn end(&mut self, reason: CloseReason, env: &mut Env<'_>) {
+        let now = env.now;
+        for sender in [Sender::Client, Sender::Server] {
+            while self.next_ahead(sender, env, true) {
+                self.drain(sender, now, env, &mut None);
+            }
+            let half = self.half(sender);
+            if half.waiting.take().is_some() {
+                half.overdue = true;
+                self.drain(sender, now, env, &mut None);
+            }
+        }
+        self.expire_early(Timestamp::MAX, env);
+        self.finish_all(reason, env);
+        for half in &mut self.halves {
+            half.buffer.give_up(&mut env.ledger.bytes);
+        }
+    }
+}
+
+impl<P: Protocol> AnyFlow for Flow<P> {
+    fn handle_segment(&mut self, segment: &Segment, env: &mut Env<'_>) -> Option<Handover> {
+        self.segment(segment, env, None)
+    }
+
+    fn handle_gap(&mut self, gap: &Gap, env: &mut Env<'_>) {
+        let sender = self.sender(gap.direction);
+        if self.half(sender).buffer.misses(gap.offset) {
+            if self.hold(sender, Early::Gap(gap.clone()), env) {
+                while self.next_ahead(sender, env, false) {}
+            }
+            return;
+        }
+        self.gap(sender, gap, env);
+        self.drain(sender, gap.at, env, &mut None);
+        self.halves.iter_mut().for_each(|half| half.buffer.settle());
+    }
+
+    fn handle_time(&mut self, env: &mut Env<'_>) -> Option<Handover> {
+        self.time(env)
+    }
+
+    fn handle_end(&mut self, reason: CloseReason, env: &mut Env<'_>) {
+        self.end(reason, env);
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        let halves = self.halves.iter().filter_map(Half::next_deadline);
+        let early = self.early.front().map(|early| early.0);
+        halves.chain(early).chain(self.pairs.next_deadline()).min()
+    }
+
+    fn adopt(&mut self, note: &[u8]) {
+        P::adopt(&mut self.state, note);
+    }
+}
+
+impl fmt::Debug for dyn AnyFlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Flow")
+    }
+}
+
+/// Segments of one direction kept for the reorder window.
+const AHEAD_ITEMS: usize = 256;
+/// Bytes of one direction kept for the reorder window.
+const AHEAD_BYTES: u64 = 1 << 20;
