@@ -12,6 +12,8 @@ mod event;
 mod exchange;
 mod id;
 pub mod ledger;
+pub mod source;
+pub mod stream;
 pub mod text;
 mod time;
 
@@ -25,6 +27,7 @@ pub use crate::{
     exchange::{Attribute, Details, Exchange, Outcome, Quality, Side, Value, Visit},
     id::{Cgroup, Direction, Endpoint, FlowId, Hierarchy, Offsets, Origin, Role, Task, Transport},
     ledger::Ledger,
+    stream::{EventIteratorExt, EventStreamExt},
     text::{Comm, Text},
     time::{Clock, Timestamp},
 };
