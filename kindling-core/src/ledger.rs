@@ -80,6 +80,8 @@ pub struct Ledger {
     pub exchanges: Exchanges,
     /// Messages framed.
     pub messages: u64,
+    /// Bytes parsers looked at, those they had to look at again included.
+    pub scanned: u64,
     /// Times a parser met something it does not allow.
     pub rejects: u64,
     /// Times a stream lost its place.
@@ -187,6 +189,7 @@ impl AddAssign<&Self> for Ledger {
             bytes,
             exchanges,
             messages,
+            scanned,
             rejects,
             resyncs,
             segments,
@@ -199,6 +202,7 @@ impl AddAssign<&Self> for Ledger {
         self.bytes += *bytes;
         self.exchanges += *exchanges;
         self.messages += messages;
+        self.scanned += scanned;
         self.rejects += rejects;
         self.resyncs += resyncs;
         self.segments += segments;

@@ -18,6 +18,8 @@ mod protocol;
 mod registry;
 mod role;
 pub mod shape;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use crate::{
     engine::Engine,

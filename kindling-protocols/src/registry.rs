@@ -21,12 +21,13 @@ pub struct Registry {
 pub(crate) struct Entry {
     pub(crate) spec: &'static Spec,
     pub(crate) detect: fn(&Probe<'_>) -> Verdict,
-    open: fn(&Config, Direction, &Info, bool, Timestamp) -> Option<Box<dyn AnyFlow>>,
+    open: Open,
     shared: fn() -> Box<dyn Any + Send>,
     config: Config,
 }
 
 type Config = Arc<dyn Any + Send + Sync>;
+type Open = fn(&Config, Direction, &Info, bool, Timestamp) -> Option<Box<dyn AnyFlow>>;
 
 impl Registry {
     /// No protocols.

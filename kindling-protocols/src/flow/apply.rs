@@ -4,7 +4,7 @@ use kindling_core::{CloseReason, Exchange, Outcome, Quality, Side, Timestamp, Va
 
 use super::{
     Env, Flow,
-    half::{Effect, Holding, Ready},
+    half::{Effect, Held, Holding, Ready},
 };
 use crate::{
     pairing::{End, Pending, Stamp},
@@ -59,9 +59,6 @@ impl<P: Protocol> Flow<P> {
         if self.pairs.len() > env.limits.max_pending {
             self.overflow(env);
         }
-        if !self.early.is_empty() {
-            self.retry_early(env);
-        }
         serial
     }
 
@@ -88,7 +85,7 @@ impl<P: Protocol> Flow<P> {
         if let Some(target) = ready.effect.target() {
             let answers = target.opener == Opener::Peer;
             let ordered = !matches!(target.pair, Pair::Id(_));
-            let absent = self.pairs.find(self.opener(sender, target.opener), &target.pair, End::Oldest).is_none();
+            let absent = self.unready(self.opener(sender, target.opener), &target.pair);
             // Behind an answer that waits, the next one waits too, or order would pair it wrongly.
             let behind = ordered && self.early.iter().any(|early| early.1 == sender);
             let hopeful = !ordered || self.alignment.aligned();
@@ -103,6 +100,17 @@ impl<P: Protocol> Flow<P> {
         self.apply(sender, ready, env);
     }
 
+    /// Whether the request that `pair` names is not there, or not all of it.
+    fn unready(&self, opener: Sender, pair: &Pair<P::Key>) -> bool {
+        let Some(pending) = self.pairs.find(opener, pair, End::Oldest) else { return true };
+        let half = &self.halves[opener.index()];
+        match half.held.as_deref() {
+            Some(Held { what: Holding::Request(_, serial) }) => *serial == pending.serial,
+            _ if half.progress == 0 => false,
+            _ => self.pairs.find(opener, pair, End::Latest).is_some_and(|latest| latest.serial == pending.serial),
+        }
+    }
+
     const fn opener(&self, sender: Sender, opener: Opener) -> Sender {
         match opener {
             Opener::Sender => sender,
@@ -112,7 +120,12 @@ impl<P: Protocol> Flow<P> {
 
     fn apply(&mut self, sender: Sender, ready: Ready<P>, env: &mut Env<'_>) {
         match &ready.effect {
-            Effect::Continues(target) => self.extend(sender, target, &ready, true),
+            Effect::Continues(target) => {
+                self.extend(sender, target, &ready, true);
+                if target.opener == Opener::Sender && !self.early.is_empty() {
+                    self.retry_early(env);
+                }
+            }
             Effect::Interim(target) => self.extend(sender, target, &ready, false),
             Effect::Closes(_) => self.close(sender, ready, env),
             Effect::ClosesUpTo(target) => {
@@ -369,11 +382,10 @@ impl<P: Protocol> Flow<P> {
     }
 
     /// A request came: answers that waited may be its.
-    fn retry_early(&mut self, env: &mut Env<'_>) {
+    pub(super) fn retry_early(&mut self, env: &mut Env<'_>) {
         for (deadline, sender, ready) in std::mem::take(&mut self.early) {
-            let found = ready.effect.target().is_none_or(|target| {
-                self.pairs.find(self.opener(sender, target.opener), &target.pair, End::Oldest).is_some()
-            });
+            let target = ready.effect.target();
+            let found = target.is_none_or(|target| !self.unready(self.opener(sender, target.opener), &target.pair));
             let ordered = ready.effect.target().is_some_and(|target| !matches!(target.pair, Pair::Id(_)));
             let behind = ordered && self.early.iter().any(|early| early.1 == sender);
             if found && !behind {

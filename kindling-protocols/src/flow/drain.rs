@@ -57,6 +57,7 @@ impl<P: Protocol> Flow<P> {
         let Some(mut cx) = self.context(sender, at, env) else { return Step::Stop };
         (cx.seen, cx.overdue) = (seen, overdue);
         let parsed = P::parse(&mut cx, &input);
+        env.ledger.scanned += looked_at(&parsed, input.len() - seen.min(input.len()));
         match parsed {
             Parse::Message(message, span) => self.message(sender, message, span, &input, env, tap),
             Parse::Progress(span) => self.progress(sender, span, env),
@@ -153,6 +154,8 @@ impl<P: Protocol> Flow<P> {
             self.half(sender).held = Some(Box::new(Held { what }));
         } else if let Holding::Message(ready) = what {
             self.apply_or_wait(sender, ready, env);
+        } else if !self.early.is_empty() {
+            self.retry_early(env);
         }
         self.fenced(fence, env);
     }
@@ -168,6 +171,9 @@ impl<P: Protocol> Flow<P> {
                 if let Some(pending) = self.pairs.by_serial(sender, &pair, serial) {
                     pending.request_end = at;
                     pending.request_bytes += passed;
+                }
+                if !self.early.is_empty() {
+                    self.retry_early(env);
                 }
             }
             Holding::Message(mut ready) => {
@@ -316,6 +322,14 @@ impl<P: Protocol> Flow<P> {
     fn per_segment(&mut self, sender: Sender) -> u32 {
         let (longest, seen) = self.half(sender).heads;
         if seen < HEADS_SEEN { u32::MAX } else { longest.saturating_mul(2).max(LEAST_BUDGET).next_power_of_two() }
+    }
+}
+
+/// How many bytes a step of a parser looked at.
+const fn looked_at<M>(parsed: &Parse<M>, fresh: usize) -> u64 {
+    match parsed {
+        Parse::Message(_, span) | Parse::Progress(span) | Parse::Switch(_, span, _) => span.consumed as u64,
+        Parse::Incomplete(_) | Parse::Reject(_) => fresh as u64,
     }
 }
 
