@@ -18,8 +18,10 @@ mod protocol;
 mod registry;
 mod role;
 pub mod shape;
+mod sharded;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod typed;
 
 pub use crate::{
     engine::Engine,
@@ -28,4 +30,6 @@ pub use crate::{
     protocol::{Content, Context, Protocol, Sender, Spec},
     registry::Registry,
     role::{Opener, Pair, Role, Target},
+    sharded::Sharded,
+    typed::Typed,
 };

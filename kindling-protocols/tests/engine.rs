@@ -68,7 +68,7 @@ fn requests_before_a_lost_one_keep_their_answers() {
 
 #[test]
 fn after_a_lost_answer_nothing_pairs_until_a_fence_or_silence() {
-    let lost = ">>>\nQ1 0\\nQ2 0\\n\n><> server 5\n<<<\nA2 0\\n\n--- 12ms\n";
+    let lost = ">>>\nQ1 0\\nQ2 0\\n\n><> server 5\n<<<\nA2 0\\n\n--- 22ms\n";
     let after = |more: &str| outcomes(&format!("{lost}{more}"));
     assert_eq!(after(">>>\nQ3 0\\n\n<<<\nA3 0\\n\n")[3..], ["complete 3 3"], "silence is proof");
     let busy = ">>>\nQ1 0\\nQ2 0\\n\n><> server 5\n<<<\nA2 0\\nA9 0\\n\n>>>\nQ3 0\\n\n>>>\nQ4 0\\n\n--- 12ms\n<<<\nA3 0\\n\n<<<\nA4 0\\n\n";
@@ -80,10 +80,14 @@ fn after_a_lost_answer_nothing_pairs_until_a_fence_or_silence() {
 #[test]
 fn a_conversation_joined_late_pairs_once_it_has_alternated() {
     let round = |n: u32| format!(">>>\nQ{n} 0\\n\n<<<\nA{n} 0\\n\n");
-    let text: String = ["# midstream: true\n".to_owned()].into_iter().chain((1..6).map(round)).collect();
+    let text: String =
+        ["# midstream: true\n# vantage: server\n".to_owned()].into_iter().chain((1..6).map(round)).collect();
     let lines = outcomes(&text);
     let complete: Vec<_> = lines.iter().filter(|line| line.starts_with("complete")).collect();
     assert_eq!(complete, ["complete 3 3", "complete 4 4", "complete 5 5"]);
+    // From the client's side a window of requests in flight would look the same, so only silence is proof there.
+    let apart = text.replace("vantage: server", "vantage: client");
+    assert!(outcomes(&apart).iter().all(|line| !line.starts_with("complete")));
 }
 
 #[test]

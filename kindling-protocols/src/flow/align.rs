@@ -19,6 +19,8 @@ pub(crate) struct Alignment {
     deepest: u8,
     /// Longest wait for an answer so far.
     slowest: Duration,
+    /// When the latest answer moved.
+    last_answer: Timestamp,
     last_seen: Timestamp,
     last_sender: Option<Sender>,
 }
@@ -31,6 +33,7 @@ impl Alignment {
             rounds: 0,
             deepest: 0,
             slowest: Duration::ZERO,
+            last_answer: Timestamp::ZERO,
             last_seen: at,
             last_sender: None,
         }
@@ -67,15 +70,18 @@ impl Alignment {
         self.lost.is_some_and(|since| now.since(since) >= PATIENCE)
     }
 
-    /// A request was sent while `waiting` others wait.
-    pub(crate) const fn asked(&mut self, waiting: usize) {
-        let depth = if waiting == 0 { 1 } else { 2 };
-        if depth > self.deepest {
-            self.deepest = depth;
-        }
-        if waiting > 0 {
+    /// A request was sent at `at`, while `waiting` others wait. Messages may come here later than they moved, so both count.
+    pub(crate) fn asked(&mut self, waiting: usize, at: Timestamp) {
+        if waiting > 0 || at < self.last_answer {
+            self.deepest = 2;
             self.rounds = 0;
         }
+        self.deepest = self.deepest.max(1);
+    }
+
+    /// An answer moved at `at`, whichever request it is for.
+    pub(crate) fn answer_seen(&mut self, at: Timestamp) {
+        self.last_answer = self.last_answer.max(at);
     }
 
     /// An answer came after `wait` to the one request that waited. Says whether strict alternation has now gone on for `needed` rounds
@@ -94,13 +100,16 @@ impl Alignment {
         self.slowest = self.slowest.max(wait);
     }
 
+    fn long_silence(&self) -> Duration {
+        if self.slowest.is_zero() { FIRST_SILENCE } else { (self.slowest * 2).max(SILENCE) }
+    }
+
     /// Bytes of `sender` moved. Says whether they end a silence in which any answer in flight would have come: longer than any on this flow
     /// took, with the server the last to speak or nobody yet.
     pub(crate) fn heard(&mut self, sender: Sender, at: Timestamp) -> bool {
         let silence = at.since(self.last_seen);
-        let quiet = silence >= (self.slowest * 2).max(SILENCE)
-            && sender == Sender::Client
-            && self.last_sender != Some(Sender::Client);
+        let quiet =
+            silence >= self.long_silence() && sender == Sender::Client && self.last_sender != Some(Sender::Client);
         self.last_seen = self.last_seen.max(at);
         self.last_sender = Some(sender);
         quiet
@@ -109,5 +118,7 @@ impl Alignment {
 
 /// Least silence that says something. Answers of local stores take tens of microseconds; a thread put off by the scheduler takes milliseconds.
 const SILENCE: Duration = Duration::from_millis(5);
+/// The same while it is not known how long answers take on this flow.
+const FIRST_SILENCE: Duration = Duration::from_millis(20);
 /// How long a flow may look for proof.
 const PATIENCE: Duration = Duration::from_secs(2);

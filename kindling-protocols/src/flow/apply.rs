@@ -30,7 +30,7 @@ impl<P: Protocol> Flow<P> {
     ) -> u64 {
         let ordered = !matches!(pair, Pair::Id(_));
         if ordered {
-            self.alignment.asked(self.pairs.ordered());
+            self.alignment.asked(self.pairs.ordered(), first.at);
         }
         let serial = self.pairs.next_serial();
         let mut pending = Pending {
@@ -177,6 +177,7 @@ impl<P: Protocol> Flow<P> {
         let Some(target) = ready.effect.target() else { return };
         let opener = self.opener(sender, target.opener);
         let ordered = !matches!(target.pair, Pair::Id(_));
+        self.alignment.answer_seen(ready.first.at);
         let Some(pending) = self.pairs.find_mut(opener, &target.pair, End::Oldest) else {
             if ordered {
                 self.alignment.stray();
@@ -477,15 +478,17 @@ impl<P: Protocol> Flow<P> {
 
 /// The same for the same first byte of the same flow, however many engines share the work.
 fn identity(exchange: &Exchange, sender: Sender, offset: u64) -> u64 {
-    let mut id = exchange.flow.0 ^ (exchange.origin.boot as u64).rotate_left(17);
-    for part in [offset, sender.index() as u64 + 1] {
-        // The finaliser of SplitMix64: every bit of the input moves every bit of the output.
-        id = id.wrapping_add(part).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        id = (id ^ (id >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        id ^= id >> 31;
-    }
-    id
+    let boot = exchange.origin.boot;
+    let parts = [boot as u64, (boot >> 64) as u64, exchange.flow.0, offset, sender.index() as u64];
+    parts.into_iter().fold(0, |id, part| mix(id ^ part))
+}
+
+/// The step of SplitMix64: every bit of the input moves every bit of the output.
+const fn mix(id: u64) -> u64 {
+    let id = id.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let id = (id ^ (id >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    id ^ (id >> 31)
 }
 
 /// Answers of one flow that wait for their request.

@@ -34,7 +34,7 @@ impl Protocol for Toy {
     type Open = ();
     type Summary = Summary;
     const SPEC: &'static Spec =
-        &Spec::new("toy").ports(&[7777]).max_head(64).deadline(Duration::from_secs(1)).alternations(3, 2);
+        &Spec::new("toy").ports(&[7777]).max_head(64).deadline(Duration::from_secs(1)).alternations(0, 3);
 
     fn detect(probe: &Probe<'_>) -> Verdict {
         match probe.head {
