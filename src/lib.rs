@@ -1,5 +1,8 @@
 #![cfg_attr(feature = "bpf", doc = include_str!("../README.md"))]
-#![cfg_attr(not(feature = "bpf"), doc = "Embed kernel-level tracing: typed events, request/response exchanges and losses as data.")]
+#![cfg_attr(
+    not(feature = "bpf"),
+    doc = "Embed kernel-level tracing: typed events, request/response exchanges and losses as data."
+)]
 #![forbid(unsafe_code)]
 
 pub mod export;

@@ -143,7 +143,10 @@ impl<S: fmt::Debug> fmt::Debug for Pipeline<S> {
 /// What comes out of a [`Pipeline`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(clippy::large_enum_variant, reason = "nearly all are exchanges, and a box for each would cost more than the space")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are exchanges, and a box for each would cost more than the space"
+)]
 pub enum Output {
     /// An exchange ended.
     Exchange(Exchange),
@@ -330,7 +333,7 @@ impl Stages {
 
     /// What follows comes from `origin`.
     fn hear(&mut self, origin: Arc<Origin>) {
-        if Arc::ptr_eq(&self.origin, &origin) {
+        if Arc::ptr_eq(&self.origin, &origin) || self.origin == origin {
             return;
         }
         let known = self.others.iter().position(|(other, _)| *other == origin);
@@ -382,10 +385,7 @@ mod tests {
 
     #[test]
     fn an_error_passes_and_what_waits_still_comes_out() {
-        let source = vec![
-            Ok(batch(vec![Event::Opened(Opened::default()), unread(1)])),
-            Err("torn"),
-        ];
+        let source = vec![Ok(batch(vec![Event::Opened(Opened::default()), unread(1)])), Err("torn")];
         let mut pipeline = Pipeline::new(source.into_iter());
         assert_eq!((&mut pipeline).collect::<Vec<_>>(), [Err("torn")]);
         assert_eq!(pipeline.ledger().flows, pipeline.ledger().flows_closed);
