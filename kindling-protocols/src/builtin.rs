@@ -2,6 +2,10 @@
 
 use crate::registry::Registry;
 
-pub(crate) fn register(registry: Registry) -> Registry {
-    registry
+impl Registry {
+    /// Every protocol of this crate, with its default settings.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self::new()
+    }
 }

@@ -36,12 +36,6 @@ impl Registry {
         Self { entries: Vec::new() }
     }
 
-    /// Every protocol of this crate, with its default settings.
-    #[must_use]
-    pub fn builtin() -> Self {
-        crate::builtin::register(Self::new())
-    }
-
     /// And `P`, with its default settings.
     #[must_use]
     pub fn with<P: Protocol>(self) -> Self {
