@@ -5,6 +5,7 @@
 //! recording replayed gives the same results to the byte.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods)]
 
 mod bounded;
 mod directive;

@@ -4,6 +4,7 @@
 //! gaps, pairing by id, lane or order, deadlines, resynchronisation, limits, and the account of every byte.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::disallowed_methods)]
 
 mod buffer;
 mod builtin;
