@@ -9,6 +9,7 @@
 
 mod cursor;
 mod input;
+mod into_stream;
 pub mod pcap;
 pub mod recording;
 
@@ -16,18 +17,16 @@ use std::{
     fs::File,
     io::{self, Cursor, Read},
     path::Path,
-    pin::Pin,
-    task::{Context, Poll},
 };
 
-use futures_core::Stream;
-
+pub use self::into_stream::IntoStream;
 use crate::event::Batch;
 
 /// Open a recording or capture file, whichever it is.
 ///
 /// # Errors
 /// If it cannot be read, or is neither.
+#[expect(clippy::disallowed_methods, reason = "the user gives the path")]
 pub fn open(path: impl AsRef<Path>) -> Result<Source<File>, OpenError> {
     Source::new(File::open(path).map_err(OpenError::Io)?)
 }
@@ -158,33 +157,43 @@ pub enum ReadError {
     Capture(#[from] pcap::CaptureError),
 }
 
-/// An iterator as a stream that is always ready.
-///
-/// Polling it does the iterator's work, blocking reads included.
-#[derive(Clone, Debug)]
-#[must_use = "streams do nothing unless polled"]
-pub struct IntoStream<I>(I);
+#[cfg(test)]
+mod tests {
+    use std::{io::Write as _, sync::Arc};
 
-impl<I> IntoStream<I> {
-    /// Make a stream of an iterator.
-    pub const fn new(iterator: I) -> Self {
-        Self(iterator)
+    use super::*;
+    use crate::{Event, Origin, Timestamp};
+
+    fn recording() -> Vec<u8> {
+        let mut writer = recording::Writer::new(Vec::new(), recording::Options::default()).unwrap();
+        let origin = Arc::new(Origin::new(1, "host", "test"));
+        writer.write(&Batch::new(origin, vec![Event::Tick(Timestamp::from_nanos(1))])).unwrap();
+        writer.finish().unwrap()
     }
 
-    /// The iterator.
-    pub const fn inner(&self) -> &I {
-        &self.0
+    #[test]
+    fn files_are_told_apart_by_content() {
+        let capture = [&b"\xd4\xc3\xb2\xa1\x02\0\x04\0"[..], &[0; 8], &[0xff, 0xff, 0, 0, 1, 0, 0, 0]].concat();
+        for (bytes, format, batches) in [(recording(), Format::Recording, 1), (capture, Format::Capture, 0)] {
+            let mut file = tempfile::Builder::new().suffix(".jpeg").tempfile().unwrap();
+            file.write_all(&bytes).unwrap();
+            let source = open(file.path()).unwrap();
+            assert_eq!(source.format(), format);
+            assert_eq!(source.map(Result::unwrap).count(), batches);
+            for cut in 0..4 {
+                assert_eq!(Format::detect(&bytes[..cut]), None);
+            }
+            assert_eq!(Format::detect(&bytes[..Format::DETECT_LEN]), Some(format));
+        }
     }
-}
 
-impl<I: Iterator + Unpin> Stream for IntoStream<I> {
-    type Item = I::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
-        Poll::Ready(self.0.next())
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
+    #[test]
+    fn other_files_are_refused_with_what_to_do() {
+        let message = |bytes: &[u8]| Source::new(bytes).map(drop).unwrap_err().to_string();
+        assert_eq!(message(b""), "neither a recording nor a capture file (pcap, pcapng)");
+        assert_eq!(message(b"%PDF-1.4 and so on"), "neither a recording nor a capture file (pcap, pcapng)");
+        assert_eq!(message(b"\x1f\x8b\x08\0"), "the file is compressed: unpack it first");
+        assert_eq!(message(&recording::MAGIC), "the recording's header is damaged");
+        assert!(matches!(open("/nonexistent/file").map(drop), Err(OpenError::Io(_))));
     }
 }

@@ -146,6 +146,7 @@ mod tests {
         assert_eq!(block_on(left.count()), 7);
     }
 
+    #[expect(clippy::disallowed_methods, reason = "wakers are tested across threads")]
     #[test]
     fn a_pending_stream_wakes_both() {
         let (sender, receiver) = futures::channel::mpsc::unbounded();

@@ -2,31 +2,16 @@
 
 use std::io::Read;
 
-use super::{CaptureError, OpenError, ng::Ng};
+use super::{
+    error::{CaptureError, OpenError},
+    frame::{Frame, MAX_RECORD, Record},
+    link,
+    ng::Ng,
+};
 use crate::source::{
     cursor::{Cursor, Order},
     input::{Input, shared},
 };
-
-/// What a file says about a frame besides its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Frame {
-    /// Nanoseconds since the Unix epoch.
-    pub(super) at: u64,
-    /// Link type; `None` if the file does not tell.
-    pub(super) link: Option<u16>,
-    /// Bytes of the frame that were not captured.
-    pub(super) missing: usize,
-}
-
-/// One step through a file.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Record {
-    Frame(Frame),
-    /// The capturing side says that it dropped frames.
-    Dropped(u64),
-    End,
-}
 
 /// Reads a capture file record by record.
 #[derive(Debug)]
@@ -118,7 +103,7 @@ impl Classic {
         // The upper half tells the length of the frame check sequence.
         let link = cursor.take(12).and_then(|_| cursor.u32(order)).unwrap_or_default() & 0xffff;
         let link = u16::try_from(link).unwrap_or_default();
-        if !super::link::known(link) {
+        if !link::known(link) {
             return Err(OpenError::LinkType(link));
         }
         Ok(Self { order, nanos_per_tick: nanos, header, link, minor })
@@ -165,6 +150,4 @@ impl Classic {
     }
 }
 
-/// No interface has frames near this long; a longer record is a damaged length.
-pub(super) const MAX_RECORD: usize = 16 << 20;
 const NG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];

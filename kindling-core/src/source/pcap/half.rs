@@ -35,7 +35,9 @@ struct Piece {
 impl Half {
     /// The first byte will be `seq`.
     pub(super) fn start(&mut self, seq: u32) {
-        self.next.get_or_insert(i64::from(seq));
+        if self.next.is_none() {
+            self.next = Some(seq.into());
+        }
     }
 
     /// Whether bytes were seen, or their start is known.

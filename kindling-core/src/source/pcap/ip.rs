@@ -68,7 +68,8 @@ fn v6(bytes: &[u8], missing: usize) -> Option<Packet<'_>> {
     let addresses =
         [Ipv6Addr::from(cursor.array::<16>()?), Ipv6Addr::from(cursor.array::<16>()?)].map(Ipv6Addr::to_bits);
     let mut len = if length == 0 { cursor.rest().len() + missing } else { length };
-    let mut cursor = Cursor::new(cursor.rest().get(..len).unwrap_or(cursor.rest()));
+    let rest = cursor.rest();
+    let mut cursor = Cursor::new(rest.get(..len).unwrap_or(rest));
     let mut fragment = None;
     loop {
         let mut header = cursor;

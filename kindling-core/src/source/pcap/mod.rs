@@ -26,19 +26,26 @@
 //!   sent again or waited for a second; of a younger one nothing is known and nothing is said.
 //! * Bytes behind a hole wait until the hole is filled. A hole is given up, as a [`Gap`](crate::Gap), when the other end acknowledges bytes behind
 //!   it (the capture missed them), after [`Options::hole_timeout`], for a limit, or when the flow ends. What waited carries the time it was released.
-//! * Frames that cannot be read are a [`Lost`](crate::Lost) of class [`LostClass::Frame`], as are frames that the capturing side says it dropped.
+//! * Frames that cannot be read are a [`Lost`](crate::Lost) of class [`Frame`](crate::LostClass::Frame), as are frames that the capturing side says it dropped.
 //! * Time never goes back: a frame stamped earlier than one before it gets that one's time.
 //!
 //! # Limits
 //! Checksums are not verified: with offloading most captures on the sending host hold wrong ones. Tunnels (GRE, VXLAN, IP in IP) are not opened.
 //! ICMP errors are not read.
 
+mod account;
+mod connection;
+mod error;
 mod file;
+mod flows;
 mod fragments;
+mod frame;
 mod half;
 mod ip;
+mod key;
 mod link;
 mod ng;
+mod options;
 mod out;
 mod table;
 mod tcp;
@@ -48,26 +55,21 @@ mod udp;
 mod tests;
 
 use std::{
-    io::{self, BufReader, Read},
-    net::{Ipv6Addr, SocketAddr},
+    io::{BufReader, Read},
     sync::Arc,
-    time::Duration,
 };
 
+pub use self::{
+    account::Counters,
+    error::{CaptureError, OpenError},
+    options::Options,
+};
 use self::{
-    file::{File, Frame, Magic, Record},
-    fragments::Fragments,
-    link::Carried,
-    out::Out,
-    tcp::Tcp,
-    udp::{Datagram, Udp},
+    file::{File, Magic},
+    flows::Flows,
+    frame::Record,
 };
-use crate::{
-    event::{Batch, Event, Lost, LostClass},
-    id::{Endpoint, FlowId, Origin},
-    source::IntoStream,
-    time::{Clock, Timestamp},
-};
+use crate::{event::Batch, id::Origin, source::into_stream::IntoStream};
 
 /// Reads a capture file as batches of events.
 ///
@@ -164,318 +166,9 @@ impl<R: Read> Iterator for Capture<R> {
     }
 }
 
-/// How to read a capture.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Options {
-    /// Where the events come from; by default `pcap` and a digest of the first packet.
-    pub origin: Option<Origin>,
-    /// TCP connections tracked at once; the longest idle one goes first. 65 536.
-    pub max_connections: usize,
-    /// Datagram flows tracked at once. 65 536.
-    pub max_datagram_flows: usize,
-    /// Bytes that may wait for a hole in all; 64 MiB.
-    pub max_held: usize,
-    /// Bytes that may wait for a hole in one direction of a connection; 4 MiB.
-    pub max_held_each: usize,
-    /// How long, in capture time, a hole is waited for; 3 s.
-    pub hole_timeout: Duration,
-    /// How long, in capture time, a datagram flow may be idle; 60 s.
-    pub datagram_idle: Duration,
-    /// Events a batch holds before it is handed out; 1024. A pipe that should be seen packet by packet wants 1.
-    pub batch_events: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            origin: None,
-            max_connections: 1 << 16,
-            max_datagram_flows: 1 << 16,
-            max_held: 64 << 20,
-            max_held_each: 4 << 20,
-            hole_timeout: Duration::from_secs(3),
-            datagram_idle: Duration::from_secs(60),
-            batch_events: 1024,
-        }
-    }
-}
-
-impl Options {
-    /// Where the events come from.
-    #[must_use]
-    pub fn origin(mut self, origin: Origin) -> Self {
-        self.origin = Some(origin);
-        self
-    }
-
-    /// TCP connections tracked at once.
-    #[must_use]
-    pub const fn max_connections(mut self, connections: usize) -> Self {
-        self.max_connections = connections;
-        self
-    }
-
-    /// Datagram flows tracked at once.
-    #[must_use]
-    pub const fn max_datagram_flows(mut self, flows: usize) -> Self {
-        self.max_datagram_flows = flows;
-        self
-    }
-
-    /// Bytes that may wait for holes: in all, and in one direction of a connection.
-    #[must_use]
-    pub const fn max_held(mut self, all: usize, each: usize) -> Self {
-        self.max_held = all;
-        self.max_held_each = each;
-        self
-    }
-
-    /// How long a hole is waited for.
-    #[must_use]
-    pub const fn hole_timeout(mut self, timeout: Duration) -> Self {
-        self.hole_timeout = timeout;
-        self
-    }
-
-    /// How long a datagram flow may be idle.
-    #[must_use]
-    pub const fn datagram_idle(mut self, idle: Duration) -> Self {
-        self.datagram_idle = idle;
-        self
-    }
-
-    /// Events a batch holds before it is handed out.
-    #[must_use]
-    pub const fn batch_events(mut self, events: usize) -> Self {
-        self.batch_events = events;
-        self
-    }
-}
-
-/// The account of a capture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Frames read.
-    pub frames: u64,
-    /// Frames that carry neither TCP nor UDP.
-    pub other: u64,
-    /// Frames that could not be read, fragments of packets never completed, and frames the capturing side dropped; also in the stream as `Lost`.
-    pub lost: u64,
-    /// TCP bytes seen again.
-    pub duplicate: u64,
-    /// TCP bytes of connections that had ended.
-    pub after_close: u64,
-    /// Flows ended for the limit on flows.
-    pub evicted: u64,
-}
-
-/// Why a capture cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// It is something else.
-    #[error("not a capture file: neither pcap nor pcapng")]
-    NotCapture,
-    /// Its frames are of a kind that cannot be read.
-    #[error("link type {0} is not supported: capture on Ethernet, Linux cooked, raw IP, loopback or PPP")]
-    LinkType(u16),
-    /// It cannot be read.
-    #[error("cannot read the capture")]
-    Io(#[source] io::Error),
-}
-
-/// Why a capture cannot be read to its end. Everything before it was delivered.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CaptureError {
-    /// It ends in the middle of a record, as it does when its writer was stopped.
-    #[error("the capture is cut off in the record at byte {offset}; everything before it was read")]
-    Torn {
-        /// Where that record starts.
-        offset: u64,
-    },
-    /// A record contradicts the format.
-    #[error("the capture is damaged at byte {offset}; everything before it was read")]
-    Corrupt {
-        /// Where that record starts.
-        offset: u64,
-    },
-    /// Reading failed.
-    #[error("cannot read the capture at byte {offset}")]
-    Io {
-        /// Where.
-        offset: u64,
-        /// Why.
-        source: Arc<io::Error>,
-    },
-}
-
 /// Whether `start` is how a capture begins.
 pub(super) fn detect(start: &[u8]) -> bool {
     Magic::of(start).is_some()
-}
-
-/// Everything between frames and events.
-#[derive(Debug)]
-struct Flows {
-    out: Out,
-    tcp: Tcp,
-    udp: Udp,
-    fragments: Fragments,
-    ids: FlowIds,
-    counters: Counters,
-    started: bool,
-    /// Time of the last event.
-    marked: Timestamp,
-    /// Frames lost since they were last reported, and when the first of them was.
-    lost: Option<(Timestamp, u64)>,
-}
-
-impl Flows {
-    fn new(options: &Options) -> Self {
-        Self {
-            out: Out::default(),
-            tcp: Tcp::new(options),
-            udp: Udp::new(options.max_datagram_flows, options.datagram_idle),
-            fragments: Fragments::new(MAX_FRAGMENTS),
-            ids: FlowIds::default(),
-            counters: Counters::default(),
-            started: false,
-            marked: Timestamp::ZERO,
-            lost: None,
-        }
-    }
-
-    fn handle(&mut self, frame: &Frame, data: &[u8]) {
-        self.counters.frames += 1;
-        self.set_time(Timestamp::from_nanos(frame.at));
-        let before = self.out.events.len();
-        if self.network(frame, data).is_none() {
-            self.lost(1);
-        }
-        if self.out.events.len() > before {
-            self.marked = self.out.now;
-        }
-    }
-
-    /// Time goes on, and never back.
-    fn set_time(&mut self, at: Timestamp) {
-        let out = &mut self.out;
-        out.now = out.now.max(at);
-        if !self.started {
-            self.started = true;
-            // A capture knows only wall time.
-            out.push(Event::Clock(Clock { mono: out.now, wall: out.now.as_nanos(), boot: out.now.as_nanos() }));
-        } else if out.now.since(self.marked) > TICK {
-            self.marked = out.now;
-            out.push(Event::Tick(out.now));
-        }
-        self.tcp.handle_time(&mut self.out);
-        self.udp.handle_time(&mut self.out);
-    }
-
-    /// `None` if the frame cannot be read.
-    fn network(&mut self, frame: &Frame, data: &[u8]) -> Option<()> {
-        let bytes = match link::strip(frame.link?, data) {
-            Carried::Ip(bytes) => bytes,
-            Carried::Other => {
-                self.counters.other += 1;
-                return Some(());
-            }
-            Carried::Unreadable => return None,
-        };
-        let packet = ip::parse(bytes, frame.missing)?;
-        let Some(fragment) = packet.fragment else {
-            return self.transport(&packet.addresses, packet.protocol, packet.data, packet.len);
-        };
-        let (whole, lost) = self.fragments.handle(self.out.now, &packet, fragment);
-        if lost > 0 {
-            self.lost(lost);
-        }
-        match whole {
-            Some(whole) => self.transport(&packet.addresses, packet.protocol, &whole.data, whole.len),
-            None => Some(()),
-        }
-    }
-
-    fn transport(&mut self, addresses: &[u128; 2], protocol: u8, data: &[u8], len: usize) -> Option<()> {
-        let Self { out, tcp, udp, ids, counters, .. } = self;
-        match protocol {
-            6 => {
-                let (ports, packet) = tcp::Packet::parse(data, len)?;
-                let (key, side) = Key::new(*addresses, ports);
-                tcp.handle(key, side, &packet, ids, out, counters);
-            }
-            17 => {
-                let (ports, datagram) = Datagram::parse(data, len)?;
-                let (key, side) = Key::new(*addresses, ports);
-                udp.handle(key, side, datagram, ids, out, counters);
-            }
-            _ => counters.other += 1,
-        }
-        Some(())
-    }
-
-    fn lost(&mut self, count: u64) {
-        self.counters.lost += count;
-        self.lost.get_or_insert((self.out.now, 0)).1 += count;
-    }
-
-    fn report(&mut self) {
-        if let Some((since, count)) = self.lost.take() {
-            let until = self.out.now;
-            self.out.push(Event::Lost(Lost { class: LostClass::Frame, count, cpu: None, since, until }));
-        }
-    }
-
-    /// The capture ends; calling it again changes nothing.
-    fn finish(&mut self) {
-        self.tcp.finish(&mut self.out);
-        self.udp.finish(&mut self.out);
-        let lost = self.fragments.drain();
-        if lost > 0 {
-            self.lost(lost);
-        }
-        self.report();
-    }
-}
-
-/// Two endpoints in an order of their own, so that both directions have the same key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key {
-    addresses: [u128; 2],
-    ports: [u16; 2],
-}
-
-impl Key {
-    /// The key of a packet from the first address and port to the second, and which of its ends sent it.
-    fn new(addresses: [u128; 2], ports: [u16; 2]) -> (Self, usize) {
-        let ([from, to], [from_port, to_port]) = (addresses, ports);
-        if (from, from_port) <= (to, to_port) {
-            (Self { addresses, ports }, 0)
-        } else {
-            (Self { addresses: [to, from], ports: [to_port, from_port] }, 1)
-        }
-    }
-
-    fn endpoint(&self, side: usize) -> Endpoint {
-        let address = self.addresses.get(side).copied().unwrap_or_default();
-        let port = self.ports.get(side).copied().unwrap_or_default();
-        Endpoint::from(SocketAddr::new(Ipv6Addr::from_bits(address).into(), port))
-    }
-}
-
-/// Numbers flows in the order in which they were seen.
-#[derive(Debug, Default)]
-struct FlowIds(u64);
-
-impl FlowIds {
-    const fn take(&mut self) -> FlowId {
-        self.0 += 1;
-        FlowId(self.0)
-    }
 }
 
 /// FNV-1a: a name for a capture, not a defence.
@@ -486,7 +179,4 @@ fn digest(at: u64, data: &[u8]) -> u128 {
     })
 }
 
-/// Quiet time after which a tick is sent.
-const TICK: Duration = Duration::from_millis(10);
 const BATCH_BYTES: usize = 256 << 10;
-const MAX_FRAGMENTS: usize = 4 << 20;

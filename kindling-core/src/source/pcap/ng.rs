@@ -3,8 +3,8 @@
 use std::{io::Read, ops::Range};
 
 use super::{
-    CaptureError, OpenError,
-    file::{Frame, MAX_RECORD, Record},
+    error::{CaptureError, OpenError},
+    frame::{Frame, MAX_RECORD, Record},
 };
 use crate::source::{
     cursor::{Cursor, Order},

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Counters, FlowIds, Key,
+    account::Counters,
+    key::{FlowIds, Key},
     out::{Out, Sink},
     table::Table,
 };

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::tag;
+use super::format::tag;
 use crate::{
     event::{
         Cause, CloseReason, Closed, ConnectFailed, Custom, Event, Exited, FlowStats, Gap, Lost, LostClass, Opened,
@@ -28,6 +28,7 @@ pub(super) struct Decoder<'a> {
 }
 
 /// What one event of a body is.
+#[expect(clippy::large_enum_variant, reason = "taken apart at once; nearly all are events")]
 #[derive(Debug)]
 pub(super) enum Decoded {
     /// Read; `true` if it had further fields.

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::{Content, tag};
+use super::format::{Content, MAX_BODY, tag};
 use crate::{
     event::{
         Cause, CloseReason, Closed, ConnectFailed, Custom, Event, Exited, FlowStats, Gap, Lost, LostClass, Opened,
@@ -325,4 +325,4 @@ impl Encoder<'_> {
 }
 
 /// Payload kept of one segment, so that it fits a block; no call moves as much at once.
-const MAX_DATA: usize = super::MAX_BODY - (1 << 16);
+const MAX_DATA: usize = MAX_BODY - (1 << 16);

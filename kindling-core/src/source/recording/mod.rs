@@ -28,6 +28,7 @@
 
 mod decode;
 mod encode;
+mod format;
 mod reader;
 mod writer;
 
@@ -35,58 +36,12 @@ mod writer;
 mod tests;
 
 pub use self::{
+    format::{Content, MAGIC, VERSION},
     reader::{OpenError, ReadError, Reader, Skipped},
     writer::{CreateError, Options, Writer},
 };
 
-/// How a recording begins. The first byte is no text, the line ends show whether something translated them.
-pub const MAGIC: [u8; 8] = *b"\x8bKNDL\r\n\n";
-
-/// The version that is written.
-pub const VERSION: u16 = 1;
-
-/// How much of each segment's payload a recording holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Content {
-    /// All that was captured.
-    #[default]
-    Full,
-    /// The first bytes of each segment; lengths stay true, so what is missing shows as not captured. Records of users' own probes are kept whole.
-    Heads(u32),
-}
-
-impl Content {
-    /// Heads of 256 bytes: enough for the request line, command or header by which protocols are told apart.
-    pub const HEADS: Self = Self::Heads(256);
-}
-
 /// Whether `start` is how a recording begins.
 pub(super) fn detect(start: &[u8]) -> bool {
     start.starts_with(&MAGIC)
-}
-
-/// Longest body of a block: writers split batches, readers refuse longer ones.
-const MAX_BODY: usize = 16 << 20;
-
-mod kind {
-    pub(super) const HEADER: u8 = 1;
-    pub(super) const ORIGIN: u8 = 2;
-    pub(super) const BATCH: u8 = 3;
-    pub(super) const END: u8 = 4;
-}
-
-mod tag {
-    pub(super) const OPENED: u16 = 1;
-    pub(super) const SEGMENT: u16 = 2;
-    pub(super) const GAP: u16 = 3;
-    pub(super) const CLOSED: u16 = 4;
-    pub(super) const CONNECT_FAILED: u16 = 5;
-    pub(super) const STARTED: u16 = 6;
-    pub(super) const RENAMED: u16 = 7;
-    pub(super) const EXITED: u16 = 8;
-    pub(super) const TICK: u16 = 9;
-    pub(super) const CLOCK: u16 = 10;
-    pub(super) const CUSTOM: u16 = 11;
-    pub(super) const LOST: u16 = 12;
 }

@@ -8,16 +8,15 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Content, MAGIC, MAX_BODY, VERSION,
     decode::{Decoded, Decoder},
-    kind,
+    format::{Content, MAGIC, MAX_BODY, VERSION, checksum, kind},
 };
 use crate::{
     event::{Batch, Event, Lost, LostClass},
     id::Origin,
     source::{
-        IntoStream,
         input::{Input, shared},
+        into_stream::IntoStream,
     },
     time::Timestamp,
 };
@@ -164,7 +163,7 @@ impl<R: Read> Reader<R> {
         let mut decoder = Decoder::new(&block, &block);
         match decoder.u8() {
             Some(kind::ORIGIN) => {
-                let (index, origin) = decoder.origin().ok_or(corrupt.clone())?;
+                let (index, origin) = decoder.origin().ok_or_else(|| corrupt.clone())?;
                 if index as usize != self.origins.len() {
                     return Err(corrupt);
                 }
@@ -295,11 +294,4 @@ pub enum ReadError {
         /// Why.
         source: Arc<io::Error>,
     },
-}
-
-pub(super) fn checksum(length: [u8; 4], body: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&length);
-    hasher.update(body);
-    hasher.finalize()
 }

@@ -7,7 +7,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{Content, MAGIC, MAX_BODY, VERSION, encode::Encoder, kind};
+use super::{
+    encode::Encoder,
+    format::{Content, MAGIC, MAX_BODY, VERSION, checksum, kind},
+};
 use crate::{
     event::{Batch, Event, Lost, LostClass},
     id::Origin,
@@ -48,6 +51,7 @@ impl Writer<File> {
         open.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+        #[expect(clippy::disallowed_methods, reason = "the user gives the path")]
         let file = open.open(path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => CreateError::Exists,
             _ => CreateError::Io(error),
@@ -162,7 +166,7 @@ impl<W: Write> Writer<W> {
             return;
         };
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let crc = super::reader::checksum(length, body).to_le_bytes();
+        let crc = checksum(length, body).to_le_bytes();
         *head = [length, crc].as_flattened().try_into().unwrap_or_default();
     }
 
