@@ -1,0 +1,320 @@
+//! What a client sends: arrays of strings, or lines typed by hand.
+
+use kindling_core::Text;
+
+use super::{
+    command::{self, Act, KeyAt, Known},
+    wire::{self, Group, Head, MALFORMED, Scalar, Stop},
+};
+use crate::parse::{Needed, Span};
+
+/// A command: its name and what tells it apart, none of its values.
+#[derive(Clone, Debug, Default)]
+pub struct Command {
+    known: Option<&'static Known>,
+    other: Text,
+    sub: Text,
+    key: Text,
+    args: u64,
+    number: Option<u32>,
+    mode: Mode,
+    pub(super) answers: Answers,
+}
+
+/// How many answers a command gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// None ever.
+    None,
+    #[default]
+    One,
+    /// One for each name it gives.
+    Names(u32),
+    /// One for each subscription there is, at least one.
+    All,
+}
+
+/// The argument of `CLIENT REPLY`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Mode {
+    #[default]
+    Unsaid,
+    On,
+    Off,
+    Skip,
+}
+
+impl Command {
+    /// The name in upper case, with its subcommand if it has one; `_OTHER` for what cannot be the name of a command.
+    #[must_use]
+    pub fn name(&self) -> Text {
+        let mut name = self.known.map_or_else(|| self.other.clone(), |known| known.name.into());
+        if !self.sub.is_empty() {
+            name.push(b" ");
+            name.push(self.sub.as_bytes());
+        }
+        name
+    }
+
+    /// The first key, or the channel, cut to 128 bytes; empty if there is none.
+    #[must_use]
+    pub const fn key(&self) -> &Text {
+        &self.key
+    }
+
+    /// How many arguments follow the name.
+    #[must_use]
+    pub const fn args(&self) -> u64 {
+        self.args
+    }
+
+    pub(super) fn act(&self) -> Act {
+        self.known.map_or(Act::Plain, |known| known.act)
+    }
+
+    pub(super) fn is(&self, sub: &str) -> bool {
+        self.sub == *sub
+    }
+
+    pub(super) const fn number(&self) -> Option<u32> {
+        self.number
+    }
+
+    pub(super) const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Arguments may hold credentials, and so may an error that quotes them.
+    pub(super) fn quotes_secrets(&self) -> bool {
+        self.known.is_none_or(|known| matches!(known.act, Act::Auth | Act::Container) || known.name == "MIGRATE")
+    }
+
+    fn named(&mut self, name: &[u8]) {
+        self.known = command::lookup(name);
+        if self.known.is_none() {
+            self.other = if command::plausible(name) { upper(name) } else { "_OTHER".into() };
+        }
+    }
+
+    fn want(&self, index: u64, key_at: u64) -> Want {
+        let act = self.act();
+        let place = match self.known {
+            Some(known) => known.key,
+            // Modules put the key first.
+            None if self.other.as_bytes().contains(&b'.') => KeyAt::Arg(1),
+            None => KeyAt::None,
+        };
+        match (index, place) {
+            (0, _) => Want::Name,
+            (1, _) if matches!(act, Act::Container | Act::Client | Act::Replconf) => Want::Sub,
+            (2.., _) if act == Act::Replconf => Want::Whole,
+            (1, _) if act == Act::Select => Want::Number,
+            (2, _) if act == Act::Client && self.is("REPLY") => Want::Mode,
+            (at, KeyAt::Arg(n)) if at == u64::from(n) => Want::Key,
+            (at, KeyAt::Counted(n)) if at == u64::from(n) => Want::Count,
+            (at, KeyAt::Streams(n)) if at >= u64::from(n) && key_at == 0 => Want::Streams,
+            (at, _) if at == key_at => Want::Key,
+            _ => Want::Nothing,
+        }
+    }
+}
+
+/// What an argument is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    Nothing,
+    Name,
+    Sub,
+    Key,
+    /// Of a database.
+    Number,
+    /// Of keys.
+    Count,
+    /// Whether it is the word `STREAMS`.
+    Streams,
+    Mode,
+    /// Nothing, but the message must not end before it does, as what follows may be something else.
+    Whole,
+}
+
+impl Want {
+    /// How many of an argument's `length` bytes have to be seen.
+    fn bytes(self, length: u64) -> usize {
+        let most = match self {
+            Self::Nothing => 0,
+            Self::Key => KEY,
+            Self::Name | Self::Sub => command::LONGEST + 1,
+            Self::Number | Self::Count | Self::Streams | Self::Mode => 10,
+            Self::Whole => return usize::try_from(length).unwrap_or(usize::MAX).min(64) + 2,
+        };
+        usize::try_from(length).unwrap_or(usize::MAX).min(most)
+    }
+}
+
+/// A command of which not all arguments have passed.
+#[derive(Debug, Default)]
+pub(super) struct Building {
+    command: Command,
+    left: u64,
+    index: u64,
+    /// The argument found to be the key; 0 while none is.
+    key_at: u64,
+}
+
+/// What one step over the input comes to.
+#[derive(Debug)]
+pub(super) enum Step<T> {
+    Done(T, Span),
+    Progress(Span),
+    Stop(Stop),
+}
+
+/// The command, or the part of one, at the start of `input`.
+pub(super) fn step(paused: &mut Option<Box<Building>>, input: &[u8], seen: usize) -> Step<Command> {
+    if let Some(mut building) = paused.take() {
+        let step = building.arguments(input, 0);
+        if matches!(step, Step::Progress(_) | Step::Stop(Stop::Incomplete(_))) {
+            *paused = Some(building);
+        }
+        return step;
+    }
+    if input.first() != Some(&b'*') {
+        return inline(input, seen).unwrap_or_else(Step::Stop);
+    }
+    match wire::head(input, 0) {
+        // The server passes over empty commands.
+        Ok((Head::Many(Group::Array, 0) | Head::Nil, used)) => Step::Progress(Span::of(used)),
+        Ok((Head::Many(Group::Array, left), used)) => {
+            let command = Command { args: left - 1, ..Command::default() };
+            let mut building = Building { command, left, ..Building::default() };
+            let step = building.arguments(input, used);
+            if matches!(step, Step::Progress(_)) {
+                *paused = Some(Box::new(building));
+            }
+            step
+        }
+        Ok(_) => Step::Stop(MALFORMED),
+        Err(stop) => Step::Stop(stop),
+    }
+}
+
+impl Building {
+    fn arguments(&mut self, input: &[u8], mut at: usize) -> Step<Command> {
+        while self.left > 0 {
+            let rest = input.get(at..).unwrap_or_default();
+            let (length, used) = match self.argument(rest) {
+                Ok(argument) => argument,
+                // What is wrong is refused when it is all there is, so that how the stream is cut makes no difference.
+                Err(_) if at > 0 => return Step::Progress(Span::of(at)),
+                Err(stop) => return Step::Stop(stop),
+            };
+            self.index += 1;
+            self.left -= 1;
+            let after = usize::try_from(length).ok().and_then(|n| rest.get(used..)?.get(n..n + 2));
+            match after {
+                Some(b"\r\n") => at += used + length as usize + 2,
+                Some(_) => return Step::Stop(MALFORMED),
+                None => return self.pause(Span::of(at + used).skipping(length + 2)),
+            }
+        }
+        self.pause(Span::of(at))
+    }
+
+    fn pause(&mut self, span: Span) -> Step<Command> {
+        if self.left > 0 { Step::Progress(span) } else { Step::Done(std::mem::take(&mut self.command), span) }
+    }
+
+    /// Takes what is worth keeping of the argument at the start of `rest`; returns its length, and that of its head.
+    fn argument(&mut self, rest: &[u8]) -> Result<(u64, usize), Stop> {
+        let (Head::Bulk(Scalar::Bulk, length), used) = wire::head(rest, 0)? else { return Err(MALFORMED) };
+        let want = self.command.want(self.index, self.key_at);
+        if want != Want::Nothing {
+            let need = want.bytes(length);
+            let have = rest.get(used..).unwrap_or_default();
+            let value = have.get(..need).ok_or_else(|| Stop::Incomplete(Needed::until(need, have.len())))?;
+            self.take(want, value);
+        }
+        Ok((length, used))
+    }
+
+    fn take(&mut self, want: Want, value: &[u8]) {
+        let command = &mut self.command;
+        match want {
+            Want::Nothing | Want::Whole => {}
+            Want::Name => command.named(value),
+            Want::Sub if command::plausible(value) => command.sub = upper(value),
+            Want::Sub => {}
+            Want::Key => command.key = value.into(),
+            Want::Number => command.number = wire::decimal(value),
+            Want::Count if wire::decimal(value).is_some_and(|n| n > 0) => self.key_at = self.index + 1,
+            Want::Count => {}
+            Want::Streams if value.eq_ignore_ascii_case(b"STREAMS") => self.key_at = self.index + 1,
+            Want::Streams => {}
+            Want::Mode if value.eq_ignore_ascii_case(b"ON") => command.mode = Mode::On,
+            Want::Mode if value.eq_ignore_ascii_case(b"OFF") => command.mode = Mode::Off,
+            Want::Mode if value.eq_ignore_ascii_case(b"SKIP") => command.mode = Mode::Skip,
+            Want::Mode => {}
+        }
+    }
+}
+
+/// A command typed as a line, its words parted by blanks.
+fn inline(input: &[u8], seen: usize) -> Result<Step<Command>, Stop> {
+    let word = input.iter().take_while(|&&b| command::is_word(b)).count();
+    match input.get(word) {
+        _ if word > command::LONGEST => return Err(MALFORMED),
+        Some(b' ' | b'\t' | b'\r' | b'\n') | None => {}
+        Some(_) => return Err(MALFORMED),
+    }
+    let end = match wire::line(input, seen) {
+        Ok((_, used)) => used,
+        // The server takes a bare line feed as well.
+        Err(Stop::Reject(_)) => memchr::memchr(b'\n', input).map_or(input.len(), |at| at + 1),
+        Err(stop) => return Err(stop),
+    };
+    let mut building = Building::default();
+    for argument in words(input.get(..end).unwrap_or_default()) {
+        let want = building.command.want(building.index, building.key_at);
+        let need = want.bytes(argument.len() as u64);
+        building.take(want, argument.get(..need).unwrap_or_default());
+        building.index += 1;
+    }
+    building.command.args = building.index.saturating_sub(1);
+    // An empty line is passed over.
+    let span = Span::of(end);
+    Ok(if building.index == 0 { Step::Progress(span) } else { Step::Done(building.command, span) })
+}
+
+/// The words of a line; what stands in quotes is one, its escapes as they were typed.
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = line.trim_ascii();
+    std::iter::from_fn(move || {
+        let (&first, tail) = rest.split_first()?;
+        let (word, after) = match first {
+            b'"' | b'\'' => {
+                let mut escaped = false;
+                let end = tail.iter().position(|&b| {
+                    let ends = b == first && !escaped;
+                    escaped = b == b'\\' && !escaped;
+                    ends
+                });
+                tail.split_at(end.unwrap_or(tail.len()))
+            }
+            _ => rest.split_at(rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len())),
+        };
+        rest =
+            after.strip_prefix(&[first]).filter(|_| matches!(first, b'"' | b'\'')).unwrap_or(after).trim_ascii_start();
+        Some(word)
+    })
+}
+
+fn upper(name: &[u8]) -> Text {
+    let mut out = Text::new();
+    for b in name {
+        out.push(&[b.to_ascii_uppercase()]);
+    }
+    out
+}
+
+/// Most bytes kept of a key.
+const KEY: usize = 128;

@@ -1,0 +1,107 @@
+//! What is kept of an exchange.
+
+use kindling_core::{Details, Text, Visit};
+
+use super::{
+    command::{self, Act},
+    reply::{Kind, Part, Reply},
+    request::Command,
+};
+use crate::{protocol::Content, shape};
+
+/// What is kept of a command and its answers, or of something sent unasked.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    operation: Text,
+    key: Text,
+    act: Act,
+    /// An error may quote credentials: it does not leave, but for its first word.
+    may_quote_secrets: bool,
+    commanded: bool,
+    kind: Option<Kind>,
+    elements: Option<u64>,
+    error: Text,
+    namespace: Option<u32>,
+}
+
+impl Summary {
+    pub(super) fn asked(&mut self, command: &Command) {
+        self.operation = command.name();
+        self.key = command.key().clone();
+        self.act = command.act();
+        self.may_quote_secrets = command.quotes_secrets();
+        self.commanded = true;
+    }
+
+    pub(super) fn answered(&mut self, reply: &Reply) {
+        if reply.part == Part::Unasked {
+            return self.unasked(reply);
+        }
+        self.kind = Some(reply.kind());
+        self.elements = reply.elements();
+        self.error = reply.error.clone();
+        self.namespace = reply.namespace;
+    }
+
+    fn unasked(&mut self, reply: &Reply) {
+        match &reply.push {
+            Some(push) => {
+                push.word.as_bytes().iter().for_each(|b| self.operation.push(&[b.to_ascii_uppercase()]));
+                self.key = push.channel.clone();
+            }
+            None if reply.kind == Kind::Push => self.operation = "_OTHER".into(),
+            None => self.operation = "MONITOR".into(),
+        }
+    }
+
+    /// The first word of the error, if that is what it starts with.
+    fn code(&self) -> Text {
+        let error = self.error.as_bytes();
+        let word = error.split(|b| *b == b' ').next().unwrap_or_default();
+        let is_code = (1..=command::LONGEST).contains(&word.len())
+            && word.iter().all(|&b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'));
+        if is_code { word.into() } else { "_OTHER".into() }
+    }
+
+    const fn failed(&self) -> bool {
+        matches!(self.kind, Some(Kind::Error | Kind::BulkError))
+    }
+
+    pub(super) fn details(&self, content: Content) -> Details {
+        let error = self.failed().then(|| match content {
+            Content::Raw if self.commanded && !self.may_quote_secrets => self.error.clone(),
+            _ => self.code(),
+        });
+        Details {
+            operation: self.operation.clone(),
+            resource: match content {
+                Content::Safe => shape::key(self.key.as_bytes()),
+                Content::Raw => self.key.clone(),
+            },
+            status: self.kind.map(|_| if self.failed() { self.code() } else { "OK".into() }),
+            error,
+        }
+    }
+
+    pub(super) fn attributes(&self, visit: &mut dyn Visit) {
+        visit.attribute("db.system.name", "redis".into());
+        if !self.operation.is_empty() {
+            visit.attribute("db.operation.name", self.operation.clone().into());
+        }
+        if let Some(namespace) = self.namespace {
+            visit.attribute("db.namespace", namespace.to_string().as_str().into());
+        }
+        let Some(kind) = self.kind else { return };
+        if self.failed() {
+            visit.attribute("db.response.status_code", self.code().into());
+        }
+        visit.attribute("redis.reply.type", kind.name().into());
+        if let Some(elements) = self.elements {
+            let name = if self.act == Act::Exec { "db.operation.batch.size" } else { "redis.reply.elements" };
+            visit.attribute(name, elements.into());
+        }
+        if self.act == Act::Read && !self.failed() {
+            visit.attribute("redis.hit", (kind != Kind::Nil).into());
+        }
+    }
+}
