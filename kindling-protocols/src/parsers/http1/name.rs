@@ -1,0 +1,225 @@
+//! The header fields that are looked at.
+
+/// A header field that is looked at, or a part of the start line kept beside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Name {
+    /// The method of the request line.
+    Method,
+    /// The target of the request line.
+    Target,
+    /// `Host`
+    Host,
+    /// `User-Agent`
+    UserAgent,
+    /// `Content-Type`
+    ContentType,
+    /// `Content-Length`
+    ContentLength,
+    /// `Transfer-Encoding`
+    TransferEncoding,
+    /// `Connection`
+    Connection,
+    /// `Upgrade`
+    Upgrade,
+    /// `Expect`
+    Expect,
+    /// `HTTP2-Settings`, sent along with an upgrade to h2c.
+    Http2Settings,
+    /// `Sec-WebSocket-Protocol`
+    WebSocketProtocol,
+    /// `Sec-WebSocket-Extensions`
+    WebSocketExtensions,
+    /// `X-Request-ID`
+    RequestId,
+    /// `traceparent` of W3C Trace Context.
+    Traceparent,
+    /// `tracestate` of W3C Trace Context.
+    Tracestate,
+    /// `b3`, all of Zipkin's context in one field.
+    B3,
+    /// `X-B3-TraceId`
+    B3TraceId,
+    /// `X-B3-SpanId`
+    B3SpanId,
+    /// `X-B3-ParentSpanId`
+    B3ParentSpanId,
+    /// `X-B3-Sampled`
+    B3Sampled,
+    /// `X-B3-Flags`
+    B3Flags,
+    /// `uber-trace-id` of Jaeger.
+    UberTraceId,
+    /// `sw8` of SkyWalking.
+    Sw8,
+    /// `Pinpoint-TraceID`
+    PinpointTraceId,
+    /// `Pinpoint-SpanID`
+    PinpointSpanId,
+    /// `Pinpoint-pSpanID`
+    PinpointParentSpanId,
+    /// `Pinpoint-Sampled`
+    PinpointSampled,
+}
+
+impl Name {
+    /// All of them.
+    pub const ALL: [Self; 28] = [
+        Self::Method,
+        Self::Target,
+        Self::Host,
+        Self::UserAgent,
+        Self::ContentType,
+        Self::ContentLength,
+        Self::TransferEncoding,
+        Self::Connection,
+        Self::Upgrade,
+        Self::Expect,
+        Self::Http2Settings,
+        Self::WebSocketProtocol,
+        Self::WebSocketExtensions,
+        Self::RequestId,
+        Self::Traceparent,
+        Self::Tracestate,
+        Self::B3,
+        Self::B3TraceId,
+        Self::B3SpanId,
+        Self::B3ParentSpanId,
+        Self::B3Sampled,
+        Self::B3Flags,
+        Self::UberTraceId,
+        Self::Sw8,
+        Self::PinpointTraceId,
+        Self::PinpointSpanId,
+        Self::PinpointParentSpanId,
+        Self::PinpointSampled,
+    ];
+
+    /// The field of this name, if it is one that is looked at. Length first: most names end there.
+    #[must_use]
+    pub fn of(name: &[u8]) -> Option<Self> {
+        let candidates: &[Self] = match name.len() {
+            2 => &[Self::B3],
+            3 => &[Self::Sw8],
+            4 => &[Self::Host],
+            6 => &[Self::Expect],
+            7 => &[Self::Upgrade],
+            10 => &[Self::UserAgent, Self::Connection, Self::Tracestate, Self::B3Flags],
+            11 => &[Self::Traceparent, Self::B3SpanId],
+            12 => &[Self::ContentType, Self::RequestId, Self::B3TraceId, Self::B3Sampled],
+            13 => &[Self::UberTraceId],
+            14 => &[Self::ContentLength, Self::Http2Settings],
+            15 => &[Self::PinpointSpanId],
+            16 => &[Self::PinpointTraceId, Self::PinpointParentSpanId, Self::PinpointSampled],
+            17 => &[Self::TransferEncoding, Self::B3ParentSpanId],
+            22 => &[Self::WebSocketProtocol],
+            24 => &[Self::WebSocketExtensions],
+            _ => return None,
+        };
+        candidates.iter().copied().find(|field| field.lower().as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// In lower case, as HTTP/2 writes it and attributes do.
+    #[must_use]
+    pub const fn lower(self) -> &'static str {
+        match self {
+            Self::Method => ":method",
+            Self::Target => ":path",
+            Self::Host => "host",
+            Self::UserAgent => "user-agent",
+            Self::ContentType => "content-type",
+            Self::ContentLength => "content-length",
+            Self::TransferEncoding => "transfer-encoding",
+            Self::Connection => "connection",
+            Self::Upgrade => "upgrade",
+            Self::Expect => "expect",
+            Self::Http2Settings => "http2-settings",
+            Self::WebSocketProtocol => "sec-websocket-protocol",
+            Self::WebSocketExtensions => "sec-websocket-extensions",
+            Self::RequestId => "x-request-id",
+            Self::Traceparent => "traceparent",
+            Self::Tracestate => "tracestate",
+            Self::B3 => "b3",
+            Self::B3TraceId => "x-b3-traceid",
+            Self::B3SpanId => "x-b3-spanid",
+            Self::B3ParentSpanId => "x-b3-parentspanid",
+            Self::B3Sampled => "x-b3-sampled",
+            Self::B3Flags => "x-b3-flags",
+            Self::UberTraceId => "uber-trace-id",
+            Self::Sw8 => "sw8",
+            Self::PinpointTraceId => "pinpoint-traceid",
+            Self::PinpointSpanId => "pinpoint-spanid",
+            Self::PinpointParentSpanId => "pinpoint-pspanid",
+            Self::PinpointSampled => "pinpoint-sampled",
+        }
+    }
+
+    /// The attribute that holds it when a request carried it: `http.request.header.<key>` where no better name exists.
+    #[must_use]
+    pub const fn request_attribute(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Method => "http.request.method",
+            Self::UserAgent => "user_agent.original",
+            Self::ContentType => "http.request.header.content-type",
+            Self::Upgrade => "http.request.header.upgrade",
+            Self::Expect => "http.request.header.expect",
+            Self::RequestId => "http.request.header.x-request-id",
+            Self::Traceparent => "http.request.header.traceparent",
+            Self::Tracestate => "http.request.header.tracestate",
+            Self::B3 => "http.request.header.b3",
+            Self::B3TraceId => "http.request.header.x-b3-traceid",
+            Self::B3SpanId => "http.request.header.x-b3-spanid",
+            Self::B3ParentSpanId => "http.request.header.x-b3-parentspanid",
+            Self::B3Sampled => "http.request.header.x-b3-sampled",
+            Self::B3Flags => "http.request.header.x-b3-flags",
+            Self::UberTraceId => "http.request.header.uber-trace-id",
+            Self::Sw8 => "http.request.header.sw8",
+            Self::PinpointTraceId => "http.request.header.pinpoint-traceid",
+            Self::PinpointSpanId => "http.request.header.pinpoint-spanid",
+            Self::PinpointParentSpanId => "http.request.header.pinpoint-pspanid",
+            Self::PinpointSampled => "http.request.header.pinpoint-sampled",
+            _ => return None,
+        })
+    }
+
+    /// The attribute that holds it when an answer carried it.
+    #[must_use]
+    pub const fn response_attribute(self) -> Option<&'static str> {
+        Some(match self {
+            Self::ContentType => "http.response.header.content-type",
+            Self::Upgrade => "http.response.header.upgrade",
+            Self::RequestId => "http.response.header.x-request-id",
+            Self::Traceparent => "http.response.header.traceparent",
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_any_case() {
+        for (text, name) in [
+            ("host", Name::Host),
+            ("USER-AGENT", Name::UserAgent),
+            ("Sw8", Name::Sw8),
+            ("Pinpoint-pSpanID", Name::PinpointParentSpanId),
+            ("X-B3-ParentSpanId", Name::B3ParentSpanId),
+            ("Sec-WebSocket-Extensions", Name::WebSocketExtensions),
+        ] {
+            assert_eq!(Name::of(text.as_bytes()), Some(name), "{text}");
+        }
+        for text in ["", "hos", "cookie", "authorization", ":method", "x-b3-flagz"] {
+            assert_eq!(Name::of(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_name_is_found_under_its_length() {
+        for name in Name::ALL.into_iter().filter(|name| !name.lower().starts_with(':')) {
+            assert_eq!(Name::of(name.lower().as_bytes()), Some(name));
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What is kept of an exchange, and how it is shown.
+
+use std::fmt::Write as _;
+
+use kindling_core::{Details, Text, Visit};
+use memchr::memchr;
+
+use crate::{
+    Content,
+    parsers::http1::{
+        message::{Body, Message, Request, Response},
+        name::Name,
+        target::{Target, host_port, masked_query, strip_userinfo, without_userinfo},
+    },
+};
+
+/// What is kept of an exchange.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Records of what was in the request's head and, from `response_from` on, in the answer's: one buffer, one allocation.
+    kept: Vec<u8>,
+    response_from: Option<u32>,
+    status: Option<u16>,
+    request: Option<Half>,
+    response: Option<Half>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Half {
+    minor: u8,
+    head: u32,
+    body: Option<u64>,
+}
+
+impl Half {
+    fn new(minor: u8, head: usize, body: Body) -> Self {
+        let body = match body {
+            Body::Empty => Some(0),
+            Body::Length(n) => Some(n),
+            Body::Chunked | Body::ToEnd => None,
+        };
+        Self { minor, head: u32::try_from(head).unwrap_or(u32::MAX), body }
+    }
+}
+
+impl Summary {
+    pub(super) fn fold(&mut self, message: &Message) {
+        match message {
+            Message::Request(request) => self.request(request),
+            Message::Response(response) if !response.is_interim() => self.response(response),
+            Message::Response(_) | Message::Blank => {}
+            Message::End(end) => {
+                let half = if end.status.is_some() { &mut self.response } else { &mut self.request };
+                if let Some(half) = half {
+                    half.body = Some(end.size);
+                }
+                // Of an answer whose head went unpaired this is all that is known.
+                self.status = end.status.or(self.status);
+            }
+        }
+    }
+
+    fn request(&mut self, request: &Request) {
+        self.request = Some(Half::new(request.minor(), request.head_size(), request.body()));
+        let kept = || request.fields().filter(|(name, _)| name.request_attribute().is_some() || *name == Name::Host);
+        let target = strip_userinfo(request.target());
+        let room = kept().map(|(_, value)| value.len().min(MAX_VALUE) + RECORD).sum::<usize>();
+        self.kept
+            .reserve_exact(room + request.method().len() + target.len().min(MAX_TARGET) + 2 * RECORD + ROOM_FOR_ANSWER);
+        self.put(Name::Method, request.method(), MAX_VALUE);
+        self.put(Name::Target, &target, MAX_TARGET);
+        for (name, value) in kept() {
+            self.put(name, if name == Name::Host { without_userinfo(value) } else { value }, MAX_VALUE);
+        }
+    }
+
+    fn response(&mut self, response: &Response) {
+        self.response = Some(Half::new(response.minor(), response.head_size(), response.body()));
+        self.status = Some(response.status());
+        self.response_from = u32::try_from(self.kept.len()).ok();
+        for (name, value) in response.fields().filter(|(name, _)| name.response_attribute().is_some()) {
+            self.put(name, value, MAX_VALUE);
+        }
+    }
+
+    /// A record: name, length, value.
+    fn put(&mut self, name: Name, value: &[u8], limit: usize) {
+        let value = value.get(..limit).unwrap_or(value);
+        let [low, high] = u16::try_from(value.len()).unwrap_or(u16::MAX).to_le_bytes();
+        self.kept.extend_from_slice(&[name as u8, low, high]);
+        let from = self.kept.len();
+        self.kept.extend_from_slice(value);
+        if memchr(b'\n', value).is_some() {
+            // Obsolete folding reads as blanks (RFC 9112 section 5.2).
+            let folds = self.kept.iter_mut().skip(from).filter(|b| matches!(b, b'\r' | b'\n'));
+            folds.for_each(|fold| *fold = b' ');
+        }
+    }
+
+    /// The records of one side.
+    fn values(&self, response: bool) -> Records<'_> {
+        let from = self.response_from.map_or(self.kept.len(), |from| from as usize);
+        let (request, answer) = self.kept.split_at_checked(from).unwrap_or_default();
+        Records(if response { answer } else { request })
+    }
+
+    fn value(&self, name: Name) -> Option<&[u8]> {
+        self.values(false).find(|(found, _)| *found == name as u8).map(|(_, value)| value)
+    }
+
+    pub(super) fn details(&self, content: Content) -> Details {
+        let operation = self.value(Name::Method).unwrap_or_default();
+        let target = self.value(Name::Target).unwrap_or_default();
+        let status = self.status.map(status_text);
+        Details {
+            operation: operation.into(),
+            resource: match content {
+                Content::Safe => Target::template(target, operation == b"CONNECT"),
+                Content::Raw => Target::masked(target),
+            },
+            error: self.status.filter(|status| !(100..400).contains(status)).and_then(|_| status.clone()),
+            status,
+        }
+    }
+
+    pub(super) fn attributes(&self, content: Content, visit: &mut dyn Visit) {
+        self.target_attributes(content, visit);
+        for (name, value) in self.values(false).filter_map(Records::known) {
+            if let Some(attribute) = name.request_attribute() {
+                visit.attribute(attribute, value.into());
+            }
+        }
+        if let Some(status) = self.status {
+            visit.attribute("http.response.status_code", u32::from(status).into());
+        }
+        for (name, value) in self.values(true).filter_map(Records::known) {
+            if let Some(attribute) = name.response_attribute() {
+                visit.attribute(attribute, value.into());
+            }
+        }
+        let halves = [
+            (self.request, "http.request.header.size", "http.request.body.size"),
+            (self.response, "http.response.header.size", "http.response.body.size"),
+        ];
+        for (half, header_size, body_size) in halves {
+            let Some(half) = half else { continue };
+            visit.attribute(header_size, half.head.into());
+            if let Some(size) = half.body {
+                visit.attribute(body_size, size.into());
+            }
+        }
+        if let Some(half) = self.response.or(self.request) {
+            let mut version = Text::from("1.");
+            version.push(&[b'0' + half.minor]);
+            visit.attribute("network.protocol.version", version.into());
+        }
+    }
+
+    fn target_attributes(&self, content: Content, visit: &mut dyn Visit) {
+        let Some(target) = self.value(Name::Target) else { return };
+        let parts = Target::parse(target);
+        let connect = self.value(Name::Method) == Some(b"CONNECT");
+        if !connect {
+            visit.attribute("url.template", Target::template(target, false).into());
+        }
+        if content == Content::Raw && !connect {
+            visit.attribute("url.path", Target::masked(parts.path).into());
+            if !parts.query.is_empty() {
+                visit.attribute("url.query", masked_query(parts.query).into());
+            }
+        }
+        // RFC 9112 section 3.2.2: a target that names the host overrules the field.
+        let authority = if parts.authority.is_empty() { self.value(Name::Host) } else { Some(parts.authority) };
+        let (host, port) = host_port(authority.unwrap_or_default());
+        if !host.is_empty() {
+            visit.attribute("server.address", host.into());
+        }
+        if let Some(port) = port {
+            visit.attribute("server.port", port.into());
+        }
+    }
+}
+
+struct Records<'a>(&'a [u8]);
+
+impl<'a> Iterator for Records<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let [name, low, high, rest @ ..] = self.0 else { return None };
+        let (value, rest) = rest.split_at_checked(u16::from_le_bytes([*low, *high]).into())?;
+        self.0 = rest;
+        Some((*name, value))
+    }
+}
+
+impl<'a> Records<'a> {
+    fn known((name, value): (u8, &'a [u8])) -> Option<(Name, &'a [u8])> {
+        Name::ALL.iter().copied().find(|known| *known as u8 == name).map(|name| (name, value))
+    }
+}
+
+fn status_text(status: u16) -> Text {
+    let mut text = Text::new();
+    let _ = write!(text, "{status:03}");
+    text
+}
+
+/// Most bytes kept of a target.
+pub(super) const MAX_TARGET: usize = 1024;
+/// Most bytes kept of a field's value; W3C demands that 512 of `tracestate` be kept.
+pub(super) const MAX_VALUE: usize = 512;
+/// Name and length of a record.
+const RECORD: usize = 3;
+/// Enough for the usual fields of an answer, so that its records need no second allocation.
+const ROOM_FOR_ANSWER: usize = 48;

@@ -1,0 +1,4 @@
+//! One folder a protocol.
+
+pub mod http1;
+pub mod redis;
