@@ -378,15 +378,15 @@ impl Engine {
     fn hand_over(&mut self, key: Key, handover: Handover) {
         let Some(slot) = self.flows.get_mut(&key) else { return };
         slot.noted = Timestamp::MAX;
+        // The bytes before the switch are not the next protocol's, so it counts its own from here.
+        slot.info.opened.first_out = None;
+        slot.info.opened.first_in = None;
         let named = |name| self.registry.entries().iter().position(|entry| entry.spec.name == name);
         let next = match handover.next {
             Next::Opaque => None,
             Next::Detect => Some(Speaker::Probing(Box::default())),
             Next::Protocol(name, note) => named(name).and_then(|index| {
                 let client = slot.info.client;
-                // The bytes before the switch are not this protocol's, so it counts its own from here.
-                slot.info.opened.first_out = None;
-                slot.info.opened.first_in = None;
                 let mut flow = self.registry.entries()[index].open(client, &slot.info, false, self.now)?;
                 flow.adopt(&note);
                 Some(Speaker::Flow(index, flow))

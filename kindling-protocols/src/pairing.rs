@@ -77,8 +77,19 @@ impl<P: Protocol> fmt::Debug for Pairs<P> {
 }
 
 impl<P: Protocol> Pairs<P> {
-    pub(crate) fn awaiting(&self, opener: Sender, pair: &Pair<P::Key>) -> Option<&P::Open> {
-        self.find(opener, pair, End::Oldest).map(|pending| &pending.open)
+    /// `answered`: answers by order that are here and not applied yet.
+    pub(crate) fn awaiting(&self, opener: Sender, pair: &Pair<P::Key>, mut answered: usize) -> Option<&P::Open> {
+        if answered == 0 || *pair != Pair::Order {
+            return self.find(opener, pair, End::Oldest).map(|pending| &pending.open);
+        }
+        let waits = |pending: &&Pending<P>| match answered.checked_sub(pending.replies as usize) {
+            Some(rest) => {
+                answered = rest;
+                false
+            }
+            None => true,
+        };
+        self.order[opener.index()].iter().find(waits).map(|pending| &pending.open)
     }
 
     pub(crate) fn asked(&self, opener: Sender, pair: &Pair<P::Key>) -> Option<&P::Open> {

@@ -212,6 +212,8 @@ pub struct Context<'a, P: Protocol> {
     pub seen: usize,
     /// Whether the wait for the other side, asked for with [`Needed::Partner`](crate::Needed::Partner), is over without it.
     pub overdue: bool,
+    /// Answers of this side, paired by order, that have not taken effect yet.
+    pub(crate) answered: usize,
     pub(crate) pairs: &'a Pairs<P>,
 }
 
@@ -219,7 +221,7 @@ impl<P: Protocol> Context<'_, P> {
     /// What the oldest request of the other side under `pair` left for its answer.
     #[must_use]
     pub fn awaiting(&self, pair: &Pair<P::Key>) -> Option<&P::Open> {
-        self.pairs.awaiting(self.sender.peer(), pair)
+        self.pairs.awaiting(self.sender.peer(), pair, self.answered)
     }
 
     /// What the latest request of this side under `pair`, not yet answered, left for its answer.

@@ -10,7 +10,7 @@ use crate::{
     pairing::Stamp,
     parse::{Needed, Parse, Reject, Span},
     protocol::{Context, Protocol, Sender},
-    role::Role,
+    role::{Opener, Pair, Role},
 };
 
 /// What the loop does after a step.
@@ -77,6 +77,11 @@ impl<P: Protocol> Flow<P> {
 
     /// What a protocol is given; `None` would be a registry that gave this flow another protocol's memory.
     fn context<'c>(&'c mut self, sender: Sender, now: Timestamp, env: &'c mut Env<'_>) -> Option<Context<'c, P>> {
+        let closes = |ready: &Ready<P>| match &ready.effect {
+            Effect::Closes(target) => target.opener == Opener::Peer && target.pair == Pair::Order,
+            _ => false,
+        };
+        let answered = self.early.iter().filter(|(_, by, ready)| *by == sender && closes(ready)).count();
         Some(Context {
             sender,
             now,
@@ -86,6 +91,7 @@ impl<P: Protocol> Flow<P> {
             shared: env.shared.downcast_mut::<P::Shared>()?,
             seen: 0,
             overdue: false,
+            answered,
             pairs: &self.pairs,
         })
     }

@@ -157,13 +157,19 @@ impl<P: Protocol> Flow<P> {
         env: &mut Env<'_>,
         mut tap: Option<Tap<'_, P>>,
     ) -> Option<Handover> {
-        self.drain(sender, at, env, &mut tap);
+        let before = (env.ledger.messages, env.ledger.exchanges.pending);
+        // What waits for the other side is not asked again for every segment of its own, as long as there is room.
+        let half = self.half(sender);
+        if half.waiting.is_none() || half.buffer.bytes().len() >= P::SPEC.max_head {
+            self.drain(sender, at, env, &mut tap);
+        }
         while self.next_ahead(sender, env, false) {
             self.drain(sender, at, env, &mut tap);
         }
         // A message of one side may be what the other side's parser waits for.
         for waiting in [sender.peer(), sender] {
-            if self.half(waiting).waiting.is_some() {
+            let moved = (env.ledger.messages, env.ledger.exchanges.pending) != before;
+            if moved && self.half(waiting).waiting.is_some() {
                 self.drain(waiting, at, env, &mut tap);
             }
         }
@@ -260,7 +266,9 @@ impl<P: Protocol> Flow<P> {
 
     /// Both sides were quiet, so the bytes of `segment` start a request that nothing else waits before.
     fn realign(&mut self, segment: &Segment, env: &mut Env<'_>) {
-        let clean = |half: &Half<P>| half.held.is_none() && half.buffer.at_boundary() && half.ahead.is_none();
+        let clean = |half: &Half<P>| {
+            half.held.is_none() && half.begun.is_none() && half.buffer.at_boundary() && half.ahead.is_none()
+        };
         let [client, server] = &self.halves;
         let follows = client.buffer.expected().is_none_or(|expected| expected == segment.offset);
         if !follows || !clean(client) || !(clean(server) || server.lost) {
@@ -280,6 +288,7 @@ impl<P: Protocol> Flow<P> {
     /// Give what is left to the next protocol, if there was a switch.
     fn hand_over(&mut self, env: &mut Env<'_>) -> Option<Handover> {
         let next = self.handover.take()?;
+        self.expire_early(Timestamp::MAX, env);
         self.finish_all(CloseReason::Closed, env);
         let mut left = Vec::new();
         for sender in [Sender::Client, Sender::Server] {
