@@ -64,7 +64,9 @@ fn listing(package: &str, library: &str) -> Result<String, String> {
         .sorted(true)
         .build()
         .map_err(|e| format!("{package}: {e}"))?;
-    Ok(api.items().map(|item| format!("{item}\n")).collect())
+    // What `pin_project` writes is nobody's to name.
+    let lines = api.items().map(|item| format!("{item}\n")).filter(|line| !line.contains("pin_project::__private"));
+    Ok(lines.collect())
 }
 
 fn output(command: &mut Command) -> Result<String, String> {

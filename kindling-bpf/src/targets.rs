@@ -1,0 +1,190 @@
+//! What is traced.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{error::StartError, shared::CgroupKey, sys};
+
+/// One thing to trace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Target {
+    /// A process, by its number in the caller's pid namespace.
+    Process(u32),
+    /// A process with its descendants, those included that are started later.
+    Tree(u32),
+    /// A cgroup directory with everything below it, v2 or the cpu, memory or pids hierarchy of v1.
+    Cgroup(PathBuf),
+    /// Every IP socket whose local or remote port this is.
+    Port(u16),
+}
+
+/// The processes, cgroups and ports to trace. None is an error, not everything: that is [`Targets::all`].
+///
+/// The embedding process is left out unless [`include_self`](Self::include_self) is said.
+///
+/// ```
+/// use kindling_bpf::Targets;
+///
+/// let targets = Targets::new().tree(4711).port(5432);
+/// assert!(!targets.is_empty());
+/// assert!(Targets::new().is_empty());
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use]
+pub struct Targets {
+    pub(crate) list: Vec<Target>,
+    pub(crate) all: bool,
+    pub(crate) own: bool,
+}
+
+impl Targets {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Everything on this machine.
+    pub fn all() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
+    /// Also the process `pid`, a number of the caller's pid namespace.
+    pub fn process(self, pid: u32) -> Self {
+        self.with(Target::Process(pid))
+    }
+
+    /// Also the process `pid` and its descendants, those included that are started later.
+    pub fn tree(self, pid: u32) -> Self {
+        self.with(Target::Tree(pid))
+    }
+
+    /// Also the tasks in the cgroup directory `path` and below it.
+    pub fn cgroup(self, path: impl Into<PathBuf>) -> Self {
+        self.with(Target::Cgroup(path.into()))
+    }
+
+    /// Also every IP socket whose local or remote port is `port`.
+    pub fn port(self, port: u16) -> Self {
+        self.with(Target::Port(port))
+    }
+
+    /// Also `target`.
+    pub fn with(mut self, target: Target) -> Self {
+        self.list.push(target);
+        self
+    }
+
+    /// Do not leave the embedding process out. A program that writes its results to a socket then traces its own writing.
+    pub fn include_self(mut self) -> Self {
+        self.own = true;
+        self
+    }
+
+    /// Whether nothing is named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty() && !self.all
+    }
+}
+
+/// Inode number of the caller's pid namespace.
+pub(crate) fn pid_namespace() -> u32 {
+    let inode = fs::metadata("/proc/self/ns/pid").map(|ns| ns.ino()).unwrap_or(0);
+    u32::try_from(inode).unwrap_or(0)
+}
+
+/// What the programs know the cgroup directory `path` by.
+pub(crate) fn cgroup(path: &Path) -> Result<CgroupKey, StartError> {
+    let not = |source| StartError::NoCgroup { path: path.to_owned(), source };
+    let directory = fs::metadata(path).map_err(not)?;
+    let hierarchy = match sys::file_system(path).map_err(not)? {
+        CGROUP2_SUPER_MAGIC => 0,
+        CGROUP_SUPER_MAGIC => v1_hierarchy(path).ok_or_else(|| StartError::Hierarchy { path: path.to_owned() })?,
+        _ => return Err(not(std::io::ErrorKind::InvalidInput.into())),
+    };
+    if !directory.is_dir() {
+        return Err(not(std::io::ErrorKind::NotADirectory.into()));
+    }
+    Ok(CgroupKey { id: directory.ino(), hierarchy })
+}
+
+/// The hierarchy that tasks are reported by: v2 where it has the controllers that containers need, else the first of v1 that groups
+/// anything.
+pub(crate) fn reported_hierarchy() -> u32 {
+    let mounts = cgroup_mounts();
+    let controls = |m: &Mount| {
+        let controllers = fs::read_to_string(m.path.join("cgroup.controllers")).unwrap_or_default();
+        controllers.split_whitespace().any(|c| matches!(c, "cpu" | "memory" | "pids"))
+    };
+    if mounts.iter().any(|m| m.unified && controls(m)) {
+        return 0;
+    }
+    let groups = |m: &Mount| {
+        let entries = fs::read_dir(&m.path).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_type().ok()).any(|kind| kind.is_dir())
+    };
+    let of = |h: u32| mounts.iter().filter(move |m| m.hierarchy() == Some(h));
+    (1..=3).find(|&h| of(h).any(groups)).or_else(|| (1..=3).find(|&h| of(h).next().is_some())).unwrap_or(0)
+}
+
+/// Where cgroup v2 is mounted.
+pub(crate) fn unified_mount() -> Option<PathBuf> {
+    cgroup_mounts().into_iter().find(|m| m.unified).map(|m| m.path)
+}
+
+struct Mount {
+    path: PathBuf,
+    unified: bool,
+    options: String,
+}
+
+impl Mount {
+    fn hierarchy(&self) -> Option<u32> {
+        let has = |name: &str| self.options.split(',').any(|option| option == name);
+        let number = ["cpu", "memory", "pids"].into_iter().zip(1..).find(|(name, _)| has(name))?.1;
+        (!self.unified).then_some(number)
+    }
+}
+
+fn v1_hierarchy(path: &Path) -> Option<u64> {
+    let path = path.canonicalize().ok()?;
+    let mounts = cgroup_mounts();
+    let mount = mounts.iter().filter(|m| path.starts_with(&m.path)).max_by_key(|m| m.path.as_os_str().len())?;
+    mount.hierarchy().map(u64::from)
+}
+
+/// Lines of `/proc/self/mountinfo`: see proc_pid_mountinfo(5).
+fn cgroup_mounts() -> Vec<Mount> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let parse = |line: &str| {
+        let (mount, fs) = line.split_once(" - ")?;
+        let mut fs = fs.split(' ');
+        let unified = match fs.next()? {
+            "cgroup2" => true,
+            "cgroup" => false,
+            _ => return None,
+        };
+        let path = mount.split(' ').nth(4)?.into();
+        let options = fs.nth(1)?.to_owned();
+        Some(Mount { path, unified, options })
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+const CGROUP_SUPER_MAGIC: i64 = 0x0027_e0eb;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cgroup_is_said_so() {
+        assert!(matches!(cgroup(Path::new("/nonexistent")), Err(StartError::NoCgroup { .. })));
+        assert!(matches!(cgroup(Path::new("/proc")), Err(StartError::NoCgroup { .. })));
+    }
+}
