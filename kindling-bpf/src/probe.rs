@@ -105,6 +105,13 @@ impl Probe {
         std::iter::from_fn(|| self.handover.take(Duration::MAX).transpose())
     }
 
+    /// End it without losing what happened until now: the reader takes what is in the ring, settles the account of losses and ends. The
+    /// batches that remain can still be taken; after them comes [`ReaderEnded`], or the end of the stream.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.stop.set();
+    }
+
     /// A handle that changes the probe while it runs.
     #[must_use]
     pub fn control(&self) -> Control {
@@ -118,12 +125,13 @@ impl Probe {
     }
 }
 
-/// Ends only with an error, if the reader thread does.
+/// Ends after [`stop`](Probe::stop), and otherwise only with an error, if the reader thread does.
 impl Stream for Probe {
     type Item = Result<Batch, ReaderEnded>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.handover.poll(cx).map(Some)
+        let stopped = self.stopping.load(Ordering::Acquire);
+        self.handover.poll(cx).map(|batch| if stopped { batch.ok().map(Ok) } else { Some(batch) })
     }
 }
 
@@ -136,8 +144,7 @@ impl AsFd for Probe {
 
 impl Drop for Probe {
     fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Release);
-        self.stop.set();
+        self.stop();
         self.handover.close();
         if let Some(reader) = self.reader.take() {
             // It panicked, if anything; there is nothing left to do about it here.
