@@ -14,7 +14,10 @@ use std::{
 
 use kindling_core::{
     Direction, Event, FlowId, LostClass, Offsets,
-    source::pcap::{Capture, Options},
+    source::{
+        pcap::{Capture, Options},
+        recording::{self, Reader, Writer},
+    },
 };
 
 /// Bytes by transport, sender and receiver.
@@ -74,6 +77,21 @@ fn every_capture_yields_sound_events() {
             assert_eq!(offset, expected, "{}: {event:?} does not follow what was before", path.display());
         }
         assert!(open.is_empty(), "{}: flows left open", path.display());
+    }
+}
+
+#[test]
+fn every_capture_survives_a_recording() {
+    let Some(folder) = corpus() else { return };
+    for path in captures(&folder) {
+        let capture = || Capture::new(fs::File::open(&path).unwrap(), Options::default()).unwrap();
+        let mut writer = Writer::new(Vec::new(), recording::Options::default()).unwrap();
+        for batch in capture() {
+            writer.write(&batch.unwrap()).unwrap();
+        }
+        let recording = writer.finish().unwrap();
+        let read: Vec<_> = Reader::new(&recording[..]).unwrap().map(Result::unwrap).collect();
+        assert_eq!(read, capture().map(Result::unwrap).collect::<Vec<_>>(), "{}", path.display());
     }
 }
 

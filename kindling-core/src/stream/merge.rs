@@ -82,11 +82,9 @@ impl<S> Merge<S> {
 }
 
 impl Order {
-    /// A source whose next event is not known.
-    fn wanting(&self, from: usize) -> Option<usize> {
-        let count = self.0.len();
-        let wants = |at: &usize| self.0.get(*at).is_some_and(|lane| lane.events.is_empty() && !lane.ended);
-        (0..count).map(|at| (from + at) % count).find(wants)
+    /// Whether the next event of source `at` is not known.
+    fn wants(&self, at: usize) -> bool {
+        self.0.get(at).is_some_and(|lane| lane.events.is_empty() && !lane.ended)
     }
 
     fn push(&mut self, at: usize, batch: Batch) {
@@ -153,29 +151,20 @@ impl<S: Stream<Item = Result<Batch, E>> + Unpin, E> Stream for Merge<S> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let mut pending = false;
-        let mut asked = 0;
-        let mut at = this.turn;
+        let count = this.sources.len();
         // Every source that is wanting is asked, so that each of them wakes us.
-        while asked < this.sources.len() {
-            let Some(next) = this.order.wanting(at) else { break };
-            let count = this.sources.len();
-            asked += (next + count - at) % count;
-            if asked >= count {
-                break;
-            }
-            let Some(Some(source)) = this.sources.get_mut(next) else { break };
-            match Pin::new(source).poll_next(cx) {
-                Poll::Pending => {
+        for at in (this.turn..count).chain(0..this.turn) {
+            while this.order.wants(at)
+                && let Some(Some(source)) = this.sources.get_mut(at)
+            {
+                let Poll::Ready(item) = Pin::new(source).poll_next(cx) else {
                     pending = true;
-                    (at, asked) = ((next + 1) % count, asked + 1);
-                }
-                Poll::Ready(item) => {
-                    at = next;
-                    if let Some(error) = this.accept(next, item) {
-                        // The others come first the next time.
-                        this.turn = (next + 1) % count;
-                        return Poll::Ready(Some(Err(error)));
-                    }
+                    break;
+                };
+                if let Some(error) = this.accept(at, item) {
+                    // The others come first the next time.
+                    this.turn = (at + 1) % count;
+                    return Poll::Ready(Some(Err(error)));
                 }
             }
         }
@@ -187,10 +176,14 @@ impl<S: Iterator<Item = Result<Batch, E>>, E> Iterator for Merge<S> {
     type Item = Result<Batch, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while let Some(at) = self.order.wanting(0) {
-            let item = self.sources.get_mut(at)?.as_mut()?.next();
-            if let Some(error) = self.accept(at, item) {
-                return Some(Err(error));
+        for at in 0..self.sources.len() {
+            while self.order.wants(at)
+                && let Some(Some(source)) = self.sources.get_mut(at)
+            {
+                let item = source.next();
+                if let Some(error) = self.accept(at, item) {
+                    return Some(Err(error));
+                }
             }
         }
         self.order.pop().map(Ok)
@@ -228,6 +221,16 @@ mod tests {
         assert!(waiting.next().now_or_never().is_none());
         let ended = merge([one(), stream::empty::<Result<Batch, Never>>().boxed()]);
         assert_eq!(ended.map(|batch| batch.unwrap().events.len()).collect::<Vec<_>>().now_or_never(), Some(vec![2]));
+    }
+
+    #[test]
+    fn an_error_comes_out_and_its_source_goes_on() {
+        let ok = |at| Ok(Batch::new(origin(1), vec![opened(at, at)]));
+        let merged = |items: Vec<Result<Batch, &'static str>>| merge_iter([items.into_iter(), vec![ok(2)].into_iter()]);
+        let items: Vec<_> =
+            merged(vec![ok(1), Err("torn"), ok(3)]).map(|item| item.map(|batch| batch.events)).collect();
+        let expected = [Ok(vec![opened(1, 1)]), Err("torn"), Ok(vec![opened(3, 3)]), Ok(vec![opened(2, 2)])];
+        assert_eq!(items, expected, "without clocks sources pass in their own order");
     }
 
     #[test]

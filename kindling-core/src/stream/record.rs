@@ -28,6 +28,7 @@ pub struct Record<S, W: Write> {
 struct Tape<W: Write> {
     writer: Option<Writer<W>>,
     failed: Option<io::Error>,
+    ended: bool,
 }
 
 /// What a recorded stream can fail with.
@@ -44,7 +45,7 @@ pub enum RecordError<E> {
 
 impl<S, W: Write> Record<S, W> {
     pub(super) const fn new(inner: S, writer: Writer<W>) -> Self {
-        Self { inner, tape: Tape { writer: Some(writer), failed: None } }
+        Self { inner, tape: Tape { writer: Some(writer), failed: None, ended: false } }
     }
 }
 
@@ -60,6 +61,7 @@ impl<W: Write> Tape<W> {
             }
             Some(Err(error)) => Some(Err(RecordError::Source(error))),
             None => {
+                self.ended = true;
                 let finished = self.writer.take().map(Writer::finish)?;
                 finished.err().map(|error| Err(RecordError::Write(error)))
             }
@@ -79,6 +81,9 @@ impl<S: Stream<Item = Result<Batch, E>>, E, W: Write> Stream for Record<S, W> {
         if let Some(failure) = this.tape.failure() {
             return Poll::Ready(Some(failure));
         }
+        if this.tape.ended {
+            return Poll::Ready(None);
+        }
         let item = ready!(this.inner.poll_next(cx));
         Poll::Ready(this.tape.pass(item))
     }
@@ -88,7 +93,10 @@ impl<S: Iterator<Item = Result<Batch, E>>, E, W: Write> Iterator for Record<S, W
     type Item = Result<Batch, RecordError<E>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.tape.failure().or_else(|| self.tape.pass(self.inner.next()))
+        if let Some(failure) = self.tape.failure() {
+            return Some(failure);
+        }
+        if self.tape.ended { None } else { self.tape.pass(self.inner.next()) }
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Counters {
     pub duplicate: u64,
     /// TCP bytes of connections that had ended.
     pub after_close: u64,
+    /// TCP bytes too far from their stream to belong to it.
+    pub stray: u64,
     /// Flows ended for the limit on flows.
     pub evicted: u64,
 }

@@ -91,6 +91,7 @@ pub(super) struct Connection {
     pub(super) syns: [Option<u32>; 2],
     /// A SYN that does not belong to this connection, until an answer shows that it was the start of the next.
     pub(super) next: Option<Opening>,
+    pub(super) last: Timestamp,
 }
 
 #[derive(Debug)]
@@ -103,6 +104,8 @@ pub(super) struct Ended {
 pub(super) enum Verdict {
     Goes,
     Ends(CloseReason),
+    /// The tuple was used again, without a SYN that was captured.
+    Stale,
     /// The tuple was used again: the packet belongs to the connection that this SYN began.
     Replaced(Opening),
 }
@@ -150,7 +153,14 @@ impl Ended {
 
 impl Connection {
     pub(super) fn new(flow: FlowId, local: usize) -> Self {
-        Self { flow, local, halves: [Half::default(), Half::default()], syns: [None; 2], next: None }
+        Self {
+            flow,
+            local,
+            halves: [Half::default(), Half::default()],
+            syns: [None; 2],
+            next: None,
+            last: Timestamp::ZERO,
+        }
     }
 
     pub(super) fn held(&self) -> usize {
@@ -219,6 +229,14 @@ impl Connection {
         if packet.rst {
             return Verdict::Ends(CloseReason::Reset);
         }
+        let idle = out.now.since(std::mem::replace(&mut self.last, out.now));
+        if packet.len > 0 && !self.halves.get(side).is_some_and(|half| half.plausible(packet.seq)) {
+            if idle >= IDLE {
+                return Verdict::Stale;
+            }
+            counters.stray += u64::from(packet.len);
+            return Verdict::Goes;
+        }
         if let Some(ack) = packet.ack {
             let (half, mut sink) = self.half(1 - side, out);
             half.acknowledge(ack, &mut sink);
@@ -253,3 +271,5 @@ impl Connection {
 const EARLY: usize = 1500;
 /// Bytes this long after the end cannot have been on their way.
 const QUIET: Duration = Duration::from_secs(5);
+/// A tuple quiet for this long may be another connection.
+const IDLE: Duration = Duration::from_secs(60);

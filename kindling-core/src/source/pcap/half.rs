@@ -64,6 +64,11 @@ impl Half {
         self.held
     }
 
+    /// Whether `seq` can belong to this stream: windows reach 2^30 bytes (RFC 7323, section 2.3), so what is further away is of another.
+    pub(super) fn plausible(&self, seq: u32) -> bool {
+        self.next.is_none_or(|next| (extend(seq, next) - next).unsigned_abs() <= 1 << 30)
+    }
+
     /// Take a segment: `data` is the captured part of its `len` bytes. Returns how many were not new.
     pub(super) fn handle(&mut self, seq: u32, data: &[u8], len: u32, fin: bool, sink: &mut Sink<'_>) -> u64 {
         if self.next.is_none() {

@@ -75,6 +75,11 @@ impl Tcp {
             match verdict {
                 Verdict::Goes => self.watch(key, side, out),
                 Verdict::Ends(reason) => self.end(key, reason, out),
+                Verdict::Stale => {
+                    self.end(key, CloseReason::Idle, out);
+                    self.closed.remove(&key);
+                    self.first(key, side, packet, ids, out, counters);
+                }
                 Verdict::Replaced(opening) => {
                     self.end(key, CloseReason::Closed, out);
                     self.closed.remove(&key);
@@ -253,7 +258,7 @@ impl Tcp {
         self.open.insert(key, connection);
         match verdict {
             Verdict::Ends(reason) => self.end(key, reason, out),
-            Verdict::Goes | Verdict::Replaced(_) => self.watch(key, side, out),
+            Verdict::Goes | Verdict::Stale | Verdict::Replaced(_) => self.watch(key, side, out),
         }
         if self.open.len() > self.limits.connections
             && let Some((key, _)) = self.open.oldest()

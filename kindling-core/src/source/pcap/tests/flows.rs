@@ -177,6 +177,20 @@ fn a_stray_syn_does_not_end_a_connection() {
 }
 
 #[test]
+fn what_cannot_belong_to_a_stream_invents_no_gap() {
+    let far = 3_000_000_000;
+    let mut pcap = Pcap::new();
+    pcap.handshake(0, 0);
+    pcap.client(30, "A", 1, 1, b"one");
+    pcap.client(40, "A", far, 1, b"stray");
+    pcap.client(50, "A", 4, 1, b"two");
+    pcap.client(60_000_060, "A", far, 1, b"another connection");
+    let expected =
+        ["clock", "opened 1", "Out one", "Out two", "Idle 1", "opened 2", "Out another connection", "SourceEnded 2"];
+    assert_eq!(kinds(&pcap.events()), expected);
+}
+
+#[test]
 fn late_packets_open_nothing() {
     let mut pcap = Pcap::new();
     pcap.handshake(0, 0);
