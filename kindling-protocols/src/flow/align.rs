@@ -88,7 +88,9 @@ impl Alignment {
     /// on a flow that was never seen to do anything else.
     pub(crate) fn alternated(&mut self, needed: u8) -> bool {
         self.rounds = self.rounds.saturating_add(1);
-        needed > 0 && self.deepest < 2 && self.rounds >= needed
+        // What was lost may have been a request, and this its answer: one round more shows.
+        let after_loss = u8::from(self.quality.contains(Quality::GAP_BEFORE));
+        needed > 0 && self.deepest < 2 && self.rounds >= needed.saturating_add(after_loss)
     }
 
     /// An answer came that no single request explains.
