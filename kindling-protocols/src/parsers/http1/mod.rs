@@ -136,7 +136,7 @@ impl Protocol for Http1 {
     type Summary = Summary;
 
     const SPEC: &'static Spec =
-        &Spec::new("http1").ports(&[80, 8080, 8000, 3000, 5000, 9090]).alternations(2, 2).heads_only();
+        &Spec::new("http1").ports(&[80, 8080, 8000, 3000, 5000, 9090]).alternations(1, 1).heads_only();
 
     fn detect(probe: &Probe<'_>) -> Verdict {
         detect::detect(probe)
