@@ -1,9 +1,14 @@
 //! Damaged and hostile files.
 
+use std::collections::{HashMap, HashSet};
+
 use proptest::prelude::*;
 
 use super::{CLIENT, Pcap, SERVER, file_header, kinds, read, tcp, udp};
-use crate::source::pcap::{Capture, CaptureError, OpenError, Options};
+use crate::{
+    Direction, Event, Offsets,
+    source::pcap::{Capture, CaptureError, OpenError, Options},
+};
 
 fn sample() -> Pcap {
     let mut pcap = Pcap::new();
@@ -82,7 +87,62 @@ fn floods_are_bounded() {
     assert!(sizes.iter().all(|size| *size <= 1000), "{sizes:?}");
 }
 
+/// What holds whatever the packets are: flows open before they carry anything and close once, offsets go on without a break.
+fn sound(events: &[Event]) -> Result<(), TestCaseError> {
+    let mut open = HashMap::new();
+    let mut ids = HashSet::new();
+    let mut latest = None;
+    for event in events {
+        prop_assert!(latest <= Some(event.at()), "time goes back");
+        latest = Some(event.at());
+        let (flow, direction, offset, len) = match event {
+            Event::Opened(e) => {
+                prop_assert!(ids.insert(e.flow), "opened twice");
+                open.insert(e.flow, (e.offsets, [e.first_out, e.first_in]));
+                continue;
+            }
+            Event::Closed(e) => {
+                prop_assert!(open.remove(&e.flow).is_some(), "closed, not open");
+                continue;
+            }
+            Event::Segment(e) => {
+                prop_assert!(e.data.len() as u64 <= e.len);
+                (e.flow, e.direction, e.offset, e.len)
+            }
+            Event::Gap(e) => (e.flow, e.direction, e.offset, e.len),
+            _ => continue,
+        };
+        let Some((offsets, next)) = open.get_mut(&flow) else { panic!("{event:?} of a flow that is not open") };
+        let next = &mut next[usize::from(direction == Direction::In)];
+        prop_assert!(next.is_none_or(|next| next == offset), "{:?} after {:?}", event, next);
+        prop_assert!(len <= 1 << 31 && (len > 0 || *offsets == Offsets::Datagram));
+        *next = Some(offset + len);
+    }
+    prop_assert!(open.is_empty());
+    Ok(())
+}
+
 proptest! {
+    #[test]
+    fn any_packets_give_sound_flows(packets in proptest::collection::vec(
+        (0_u64..200_000, 0_u16..2, any::<bool>(), "[SAFR]{0,2}", 0_u32..40, 0_u32..40, 0_usize..12, 0_u8..20), 0..120,
+    )) {
+        let mut pcap = Pcap::new();
+        let mut now = 0;
+        for (wait, port, from_client, flags, seq, ack, len, odd) in packets {
+            // Mostly close together, at times long apart; mostly near, at times far away.
+            now += match odd { 0 => wait * 1000, 1 => wait * 20, _ => wait / 1000 };
+            let base = if odd == 2 { 0x7000_0000 } else { u32::MAX - 20 };
+            let (client, seq, ack) = ((CLIENT.0, 1000 + port), base.wrapping_add(seq), base.wrapping_add(ack));
+            let (from, to) = if from_client { (client, SERVER) } else { (SERVER, client) };
+            let frame = tcp(from, to, &flags, seq, ack, &b"abcdefghijkl"[..len]);
+            pcap.cut_frame(now, &frame, frame.len() - if odd == 3 { len / 2 } else { 0 });
+        }
+        for options in [Options::default(), Options::default().max_connections(1).max_held(200, 150)] {
+            sound(&pcap.events_with(options))?;
+        }
+    }
+
     #[test]
     fn random_records_never_panic(link in 0_u32..300, frames in proptest::collection::vec(any::<Vec<u8>>(), 0..20)) {
         let mut bytes = file_header(0xa1b2_3c4d, link);
@@ -111,12 +171,6 @@ proptest! {
         for (at, value) in flips {
             *at.get_mut(&mut bytes[24..]) = value;
         }
-        let mut latest = None;
-        for batch in Capture::new(&bytes[..], Options::default()).unwrap().flatten() {
-            for event in batch.events {
-                prop_assert!(latest <= Some(event.at()), "time goes back");
-                latest = Some(event.at());
-            }
-        }
+        sound(&read(&bytes, Options::default()).0)?;
     }
 }
