@@ -178,6 +178,13 @@ impl<F: FnMut(&Directive)> Control for F {
     }
 }
 
+#[cfg(feature = "bpf")]
+impl Control for kindling_bpf::Control {
+    fn apply(&mut self, directive: &Directive) {
+        Self::apply(self, directive);
+    }
+}
+
 /// What a source yields: [`Batch`], or `Result<Batch, E>` of one that can fail. Sealed.
 pub trait Delivery: sealed::Sealed {
     /// What the pipeline yields for it.

@@ -12,6 +12,7 @@ pub struct Histogram {
     first: usize,
     counts: Vec<u64>,
     total: u64,
+    min: Duration,
     max: Duration,
 }
 
@@ -19,7 +20,7 @@ impl Histogram {
     /// An empty one.
     #[must_use]
     pub const fn new() -> Self {
-        Self { first: 0, counts: Vec::new(), total: 0, max: Duration::ZERO }
+        Self { first: 0, counts: Vec::new(), total: 0, min: Duration::ZERO, max: Duration::ZERO }
     }
 
     /// Count a duration.
@@ -38,8 +39,9 @@ impl Histogram {
             self.counts.resize(place + 1, 0);
         }
         self.counts[place] += 1;
-        self.total += 1;
+        self.min = if self.is_empty() { duration } else { self.min.min(duration) };
         self.max = self.max.max(duration);
+        self.total += 1;
     }
 
     /// How many were counted.
@@ -52,6 +54,12 @@ impl Histogram {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.total == 0
+    }
+
+    /// The shortest, exactly; zero if there is none.
+    #[must_use]
+    pub const fn min(&self) -> Duration {
+        self.min
     }
 
     /// The longest, exactly.
@@ -70,20 +78,27 @@ impl Histogram {
             seen += count;
             seen >= rank
         })?;
-        Some(Duration::from_nanos(middle(self.first + place)).min(self.max))
+        Some(Duration::from_nanos(middle(self.first + place)).clamp(self.min, self.max))
     }
 
     /// Add what `other` counted.
     pub fn merge(&mut self, other: &Self) {
-        for (place, &count) in other.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            let own = Duration::from_nanos(middle(other.first + place));
-            let max = self.max;
-            self.record(own);
-            self.max = max;
-            self.counts[other.first + place - self.first] += count - 1;
-            self.total += count - 1;
+        if other.is_empty() {
+            return;
         }
-        self.max = self.max.max(other.max);
+        let mut both = Self::new();
+        // The ends first, so that the buckets between them are there.
+        let ends =
+            if self.is_empty() { [other.min, other.max] } else { [self.min.min(other.min), self.max.max(other.max)] };
+        ends.into_iter().for_each(|end| both.record(end));
+        both.counts.fill(0);
+        for from in [&*self, other] {
+            for (place, count) in from.counts.iter().enumerate() {
+                both.counts[from.first + place - both.first] += count;
+            }
+        }
+        both.total = self.total + other.total;
+        *self = both;
     }
 }
 

@@ -7,6 +7,9 @@ use std::{
 
 use kindling_core::{Clock, ConnectFailed, Exchange, Ledger, Lost, Outcome, Timestamp};
 
+/// What the columns of a [`Line`] are.
+pub const HEADINGS: &str = "TIME (UTC)       SIDE     PROTO  ASKED                                  ANSWERED    LATENCY      SENT RECEIVED  CLIENT > SERVER  THREAD";
+
 /// An exchange as a line: time of day (UTC), side, protocol, what was asked and answered, latency, sizes, ends, thread, marks.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a>(pub &'a Exchange);
