@@ -62,6 +62,13 @@ pub trait Protocol: Sized + Send + 'static {
         *state = Self::State::default();
     }
 
+    /// What can still be told of a message of which `input` is the beginning, and of whose head the rest will never come: it was not captured,
+    /// or lost, or the flow ended. The exchange is marked [`TRUNCATED`](kindling_core::Quality::TRUNCATED). Called only where
+    /// [`parse`](Self::parse) asked for more; must not change the state.
+    fn salvage(_cx: &mut Context<'_, Self>, _input: &Bytes) -> Option<Self::Message> {
+        None
+    }
+
     /// Where the next plausible message starts after a loss. `None` drops all of `input` and waits for more.
     fn resync(_cx: &mut Context<'_, Self>, _input: &[u8]) -> Option<usize> {
         None

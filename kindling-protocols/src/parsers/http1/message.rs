@@ -37,6 +37,8 @@ pub enum Body {
     Chunked,
     /// With the connection.
     ToEnd,
+    /// The head was not seen to its end.
+    Unknown,
 }
 
 /// The head of a request.

@@ -21,7 +21,8 @@
 //!
 //! # Limits
 //!
-//! * A head that was not captured to its end is no message: where it ends cannot be told.
+//! * A head that was not seen to its end says what its whole lines say. Where it ended cannot be told, nor how long the body was: with the call
+//!   or packet that carried it, as far as its exchange goes.
 //! * Whether an answer has a body depends on its request. Where that was not seen, the answer is taken for that of a `GET`; one that has no
 //!   length and does not close the connection either, for that of a `HEAD`.
 //! * A client that announced a body with `Expect: 100-continue` and was refused must still send it or close (RFC 9110 section 10.1.1).
@@ -207,6 +208,19 @@ impl Protocol for Http1 {
         summary.attributes(content, visit);
     }
 
+    fn salvage(cx: &mut Cx<'_>, input: &Bytes) -> Option<Message> {
+        if cx.state.body(cx.sender).is_some() {
+            return None;
+        }
+        let (text, next) = wire::line(input, 0)?;
+        let (fields, _) = wire::fields(input, next, cx.config).ok()?;
+        let head = input.clone();
+        Some(match cx.sender {
+            Sender::Client => Message::Request(Request::new(head, wire::request_line(text)?, fields, Body::Unknown)),
+            Sender::Server => Message::Response(Response::new(head, wire::status_line(text)?, fields, Body::Unknown)),
+        })
+    }
+
     fn lose(state: &mut State, sender: Sender) {
         *state.body(sender) = None;
     }
@@ -247,7 +261,7 @@ fn response(cx: &mut Cx<'_>, input: &Bytes) -> Result<Parse<Message>, Fault> {
     let span = match body {
         Body::Empty | Body::Chunked => Span::of(end),
         Body::Length(n) => Span::of(end).skipping(n),
-        Body::ToEnd => Span::of(end).skipping(Span::TO_END),
+        Body::ToEnd | Body::Unknown => Span::of(end).skipping(Span::TO_END),
     };
     let tunnel = open.is_some_and(|open| open.kind == Kind::Connect) && matches!(line.status, 200..=299);
     let note = open.and_then(|open| open.note.as_deref()).unwrap_or_default().to_vec();
@@ -300,7 +314,10 @@ fn head<L>(
     } else {
         let (text, next) = wire::line(input, 0).ok_or(Fault::Incomplete)?;
         let line = start_line(text).ok_or(Reject::Malformed)?;
-        wire::fields(input, next, cx.config).map(|(fields, end)| (line, fields, end))
+        match wire::fields(input, next, cx.config)? {
+            (fields, Some(end)) => Ok((line, fields, end)),
+            (_, None) => Err(Fault::Incomplete),
+        }
     };
     match found {
         Err(Fault::Incomplete) if input.len() > cx.config.max_head => Err(Reject::Length.into()),

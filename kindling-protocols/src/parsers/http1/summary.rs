@@ -28,18 +28,19 @@ pub struct Summary {
 #[derive(Clone, Copy, Debug)]
 struct Half {
     minor: u8,
-    head: u32,
+    head: Option<u32>,
     body: Option<u64>,
 }
 
 impl Half {
     fn new(minor: u8, head: usize, body: Body) -> Self {
+        let head = if body == Body::Unknown { None } else { u32::try_from(head).ok() };
         let body = match body {
             Body::Empty => Some(0),
             Body::Length(n) => Some(n),
-            Body::Chunked | Body::ToEnd => None,
+            Body::Chunked | Body::ToEnd | Body::Unknown => None,
         };
-        Self { minor, head: u32::try_from(head).unwrap_or(u32::MAX), body }
+        Self { minor, head, body }
     }
 }
 
@@ -144,7 +145,9 @@ impl Summary {
         ];
         for (half, header_size, body_size) in halves {
             let Some(half) = half else { continue };
-            visit.attribute(header_size, half.head.into());
+            if let Some(size) = half.head {
+                visit.attribute(header_size, size.into());
+            }
             if let Some(size) = half.body {
                 visit.attribute(body_size, size.into());
             }
