@@ -135,6 +135,17 @@ pub(crate) fn own_dependencies(manifest: &str) -> Vec<String> {
     names.filter(|name| name.starts_with("kindling")).collect()
 }
 
+/// Lines of a listing of public items that name a crate which is neither ours nor in `shown`.
+pub(crate) fn foreign(listing: &str, shown: &[&str]) -> Vec<String> {
+    let known = |path: &str| path.starts_with("kindling") || shown.contains(&path);
+    let named = |line: &&str| {
+        let words = line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+        let mut roots = words.filter_map(|word| word.split_once("::")).map(|(root, _)| root);
+        roots.any(|root| root.starts_with(|c: char| c.is_ascii_lowercase()) && !known(root))
+    };
+    listing.lines().filter(named).map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 fn source(text: &str) -> Source {
     Source::new(std::path::Path::new("x.rs"), Vec::new(), text)
@@ -175,4 +186,10 @@ fn forbidden_names_are_found_in_code_and_not_in_comments_or_tests() {
 fn only_dependencies_of_ours_that_are_built_in_count() {
     let manifest = "[dependencies]\nbytes.workspace = true\nkindling-core.workspace = true\nkindling-bpf = { path = \"x\" }\n\n[dev-dependencies]\nkindling-k8s = \"1\"\n";
     assert_eq!(own_dependencies(manifest), ["kindling-core", "kindling-bpf"]);
+}
+
+#[test]
+fn crates_that_users_need_not_know_are_found() {
+    let listing = "pub fn kindling_x::f(&nom::Err<T::E>) -> core::fmt::Result\npub fn kindling_x::g(bytes::Bytes)\n";
+    assert_eq!(foreign(listing, &["core", "bytes"]), [listing.lines().next().unwrap()]);
 }

@@ -3,6 +3,11 @@
 
 mod api;
 mod bpf;
+#[path = "../../fuzz/src/script.rs"]
+#[cfg_attr(not(test), expect(dead_code, reason = "the fuzz targets read what the chore only writes"))]
+#[expect(unreachable_pub, reason = "public where the fuzz targets share it")]
+mod script;
+mod seeds;
 
 use std::process::ExitCode;
 
@@ -14,6 +19,7 @@ fn main() -> ExitCode {
         ["api", "--check"] => api::check(),
         ["bpf"] => bpf::build(),
         ["bpf", "--check"] => bpf::check(),
+        ["seeds"] => seeds::write(),
         ["help" | "--help"] => {
             println!("{HELP}");
             Ok(())
@@ -34,4 +40,5 @@ cargo xtask api           list what each crate shows to its users, in api/ (need
 cargo xtask api --check   make the listings and compare them with what is there
 cargo xtask bpf           build the BPF objects under kindling-bpf/prebuilt (needs clang-19, llvm-19, libbpf-dev)
 cargo xtask bpf --check   build them and compare the bytes with what is there
+cargo xtask seeds         make seeds for the fuzz targets, in fuzz/corpus
 cargo xtask help          this";
