@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 ///
 /// It owns its bytes, so that keeping one does not pin the batch it was cut from. [`Display`](fmt::Display) escapes what is not
 /// printable UTF-8 as `\xNN` (and the backslash as `\\`), so two different values never print alike.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(SmallVec<[u8; 24]>);
 
 impl Text {
@@ -52,6 +52,13 @@ impl Text {
         let cut = self.0.len() > len;
         self.0.truncate(len);
         cut
+    }
+}
+
+/// By copying, which `SmallVec` does byte by byte.
+impl Clone for Text {
+    fn clone(&self) -> Self {
+        Self::from(self.as_bytes())
     }
 }
 

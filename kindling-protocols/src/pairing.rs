@@ -185,6 +185,14 @@ impl<P: Protocol> Pairs<P> {
         }
     }
 
+    /// Drop the oldest request of `pair`, which has been reported.
+    pub(crate) fn drop_closed(&mut self, opener: Sender, pair: &Pair<P::Key>) {
+        match pair {
+            Pair::Order => drop(self.order[opener.index()].drain(..1)),
+            _ => drop(self.close(opener, pair)),
+        }
+    }
+
     /// Take out all requests of `opener` opened before number `serial`, oldest first.
     pub(crate) fn close_before(&mut self, opener: Sender, serial: u64) -> Vec<Pending<P>> {
         self.take(|pending| pending.opener == opener && pending.serial < serial)
@@ -251,11 +259,20 @@ impl<P: Protocol> Pairs<P> {
 
     /// When the first of them is overdue.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        let waiting = |queue: &VecDeque<Pending<P>>| queue.iter().find(|p| !p.reported).map(|p| p.deadline);
-        let ordered = self.order.iter().filter_map(waiting).min();
-        let Some(other) = &self.other else { return ordered };
+        let waiting = |queue: &VecDeque<Pending<P>>| match queue.front() {
+            Some(first) if !first.reported => Some(first.deadline),
+            _ => queue.iter().find(|pending| !pending.reported).map(|pending| pending.deadline),
+        };
+        let [client, server] = &self.order;
+        let ordered = [waiting(client), waiting(server)];
+        let Some(other) = &self.other else {
+            return match ordered {
+                [Some(a), Some(b)] => Some(a.min(b)),
+                [one, other] => one.or(other),
+            };
+        };
         let lanes = other.lanes.values().filter_map(waiting);
-        lanes.chain(other.deadlines.front().map(|note| note.0)).chain(ordered).min()
+        lanes.chain(other.deadlines.front().map(|note| note.0)).chain(ordered.into_iter().flatten()).min()
     }
 
     fn other(&mut self) -> &mut Other<P> {

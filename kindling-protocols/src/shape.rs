@@ -24,7 +24,7 @@ pub fn path(target: &[u8]) -> Text {
 #[must_use]
 pub fn key(key: &[u8]) -> Text {
     let mut out = Text::new();
-    if let Some(end) = key.iter().position(|b| b":/|.".contains(b))
+    if let Some(end) = key.iter().position(|&b| class(b) & SEPARATOR != 0)
         && let (name, [separator, ..]) = key.split_at(end)
         && is_name(name)
     {
@@ -38,11 +38,22 @@ pub fn key(key: &[u8]) -> Text {
 }
 
 fn is_name(segment: &[u8]) -> bool {
-    let digits = segment.iter().rev().take_while(|b| b.is_ascii_digit()).count();
-    let (word, _) = segment.split_at(segment.len() - digits);
-    let letters = word.iter().all(|&b| b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b'.' | b'~'));
-    segment.len() <= 25
-        && (version(segment) || (letters && digits <= 2 && (digits == 0 || !word.is_empty()) && !looks_hex(segment)))
+    if segment.len() > 25 {
+        return false;
+    }
+    let (mut digits, mut hex) = (0, true);
+    for &byte in segment {
+        let class = class(byte);
+        if class & DIGIT != 0 {
+            digits += 1;
+        } else if digits > 0 || class & WORD == 0 {
+            // A digit inside, or a byte no name has.
+            return version(segment);
+        }
+        hex &= class & HEX != 0 || byte == b'-';
+    }
+    let short = digits <= 2 && (digits == 0 || segment.len() > digits);
+    (short && !(hex && segment.len() >= 6)) || version(segment)
 }
 
 fn version(segment: &[u8]) -> bool {
@@ -51,9 +62,38 @@ fn version(segment: &[u8]) -> bool {
     matches!(segment.split_first(), Some((b'v' | b'V', rest)) if number(rest))
 }
 
-fn looks_hex(segment: &[u8]) -> bool {
-    segment.len() >= 6 && segment.iter().all(|b| b.is_ascii_hexdigit() || *b == b'-')
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or_default()
 }
+
+/// Letters and what joins words.
+const WORD: u8 = 1;
+const DIGIT: u8 = 2;
+const HEX: u8 = 4;
+/// What stands between the parts of a key.
+const SEPARATOR: u8 = 8;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        if b.is_ascii_alphabetic() || matches!(b, b'-' | b'_' | b'.' | b'~') {
+            classes[byte] |= WORD;
+        }
+        if b.is_ascii_digit() {
+            classes[byte] |= DIGIT;
+        }
+        if b.is_ascii_hexdigit() {
+            classes[byte] |= HEX;
+        }
+        if matches!(b, b':' | b'/' | b'|' | b'.') {
+            classes[byte] |= SEPARATOR;
+        }
+        byte += 1;
+    }
+    classes
+};
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Messages take effect: requests wait, answers end them, exchanges come out.
 
-use kindling_core::{CloseReason, Exchange, Outcome, Quality, Side, Timestamp, Vantage};
+use kindling_core::{CloseReason, Direction, Exchange, Outcome, Quality, Side, Timestamp, Vantage};
 
 use super::{
     Env, Flow,
@@ -97,7 +97,7 @@ impl<P: Protocol> Flow<P> {
                 self.expire_early(Timestamp::MAX, env);
             }
         }
-        self.apply(sender, ready, env);
+        self.apply(sender, &ready, env);
     }
 
     /// Whether the request that `pair` names is not there, or not all of it.
@@ -118,21 +118,21 @@ impl<P: Protocol> Flow<P> {
         }
     }
 
-    fn apply(&mut self, sender: Sender, ready: Ready<P>, env: &mut Env<'_>) {
+    fn apply(&mut self, sender: Sender, ready: &Ready<P>, env: &mut Env<'_>) {
         match &ready.effect {
             Effect::Continues(target) => {
-                self.extend(sender, target, &ready, true);
+                self.extend(sender, target, ready, true);
                 if target.opener == Opener::Sender && !self.early.is_empty() {
                     self.retry_early(env);
                 }
             }
-            Effect::Interim(target) => self.extend(sender, target, &ready, false),
+            Effect::Interim(target) => self.extend(sender, target, ready, false),
             Effect::Closes(_) => self.close(sender, ready, env),
             Effect::ClosesUpTo(target) => {
                 let opener = self.opener(sender, target.opener);
                 let serial = self.pairs.find(opener, &target.pair, End::Oldest).map(|pending| pending.serial);
                 for silent in self.pairs.close_before(opener, serial.unwrap_or_default()) {
-                    self.finish(silent, Outcome::Complete, Some(&ready), env);
+                    self.finish(silent, Outcome::Complete, Some(ready), env);
                 }
                 self.close(sender, ready, env);
             }
@@ -140,7 +140,7 @@ impl<P: Protocol> Flow<P> {
                 let opener = self.opener(sender, target.opener);
                 if let Some(mut pending) = self.pairs.close(opener, &target.pair) {
                     P::fold(&mut pending.summary, sender, &ready.message);
-                    self.finish(pending, Outcome::Cancelled, Some(&ready), env);
+                    self.finish(pending, Outcome::Cancelled, Some(ready), env);
                 }
             }
             Effect::CancelsAll(opener) => {
@@ -173,11 +173,12 @@ impl<P: Protocol> Flow<P> {
         }
     }
 
-    fn close(&mut self, sender: Sender, ready: Ready<P>, env: &mut Env<'_>) {
+    fn close(&mut self, sender: Sender, ready: &Ready<P>, env: &mut Env<'_>) {
         let Some(target) = ready.effect.target() else { return };
         let opener = self.opener(sender, target.opener);
         let ordered = !matches!(target.pair, Pair::Id(_));
         self.alignment.answer_seen(ready.first.at);
+        let view = self.view(env);
         let Some(pending) = self.pairs.find_mut(opener, &target.pair, End::Oldest) else {
             if ordered {
                 self.alignment.stray();
@@ -202,11 +203,10 @@ impl<P: Protocol> Flow<P> {
         if pending.replies > 0 {
             return;
         }
-        let pair = target.pair.clone();
-        if let Some(pending) = self.pairs.close(opener, &pair) {
-            self.alignment.answered(ready.last.at.since(pending.first.at));
-            self.finish(pending, Outcome::Complete, Some(&ready), env);
-        }
+        self.alignment.answered(ready.last.at.since(pending.first.at));
+        view.report::<P>(pending, Outcome::Complete, Some(ready), env);
+        pending.reported = true;
+        self.pairs.drop_closed(opener, &target.pair);
     }
 
     /// An answer on a flow whose order proves nothing yet.
@@ -216,11 +216,11 @@ impl<P: Protocol> Flow<P> {
         opener: Sender,
         pair: &Pair<P::Key>,
         after: bool,
-        ready: Ready<P>,
+        ready: &Ready<P>,
         env: &mut Env<'_>,
     ) {
         let (apart, served) = P::SPEC.alternations;
-        let needed = if self.side(opener, env) == Side::Server { served } else { apart };
+        let needed = if self.view(env).side(opener, env) == Side::Server { served } else { apart };
         let alone = self.pairs.ordered() == 1 && after;
         let single = self.pairs.find(opener, pair, End::Oldest).is_some_and(|pending| pending.replies == 1);
         if alone && single && self.alignment.alternated(needed) {
@@ -241,7 +241,7 @@ impl<P: Protocol> Flow<P> {
     }
 
     /// An exchange of one message.
-    fn alone(&mut self, sender: Sender, ready: Ready<P>, outcome: Outcome, env: &mut Env<'_>) {
+    fn alone(&mut self, sender: Sender, ready: &Ready<P>, outcome: Outcome, env: &mut Env<'_>) {
         let mut summary = P::Summary::default();
         P::fold(&mut summary, sender, &ready.message);
         let answer = outcome == Outcome::Unmatched;
@@ -250,8 +250,8 @@ impl<P: Protocol> Flow<P> {
             _ => env.ledger.exchanges.unmatched += 1,
         }
         let opener = if answer { sender.peer() } else { sender };
-        let mut exchange = self.exchange(opener, &summary, outcome, env);
-        exchange.id = identity(&exchange, sender, ready.offset);
+        let exchange = self.view(env).exchange::<P>(opener, &summary, outcome, env);
+        exchange.id = identity(exchange, sender, ready.offset);
         exchange.offset = ready.offset;
         exchange.request_at = ready.first.at;
         exchange.task = ready.first.task;
@@ -264,15 +264,7 @@ impl<P: Protocol> Flow<P> {
             exchange.request_end = Some(ready.last.at);
             exchange.request_bytes = ready.bytes;
         }
-        exchange.key = self.key_of(&ready);
-        env.out.push_back(exchange);
-    }
-
-    fn key_of(&self, ready: &Ready<P>) -> Option<kindling_core::Text> {
-        match ready.effect.target() {
-            Some(Target { pair: Pair::Id(key), .. }) => P::key(key),
-            _ => None,
-        }
+        exchange.key = key_of(ready);
     }
 
     /// A request ends: answered by `answer`, or without it.
@@ -284,75 +276,12 @@ impl<P: Protocol> Flow<P> {
         env: &mut Env<'_>,
     ) {
         if !pending.reported {
-            self.report(&mut pending, outcome, answer, env);
+            self.view(env).report::<P>(&mut pending, outcome, answer, env);
         }
     }
 
-    fn report(&self, pending: &mut Pending<P>, outcome: Outcome, answer: Option<&Ready<P>>, env: &mut Env<'_>) {
-        let count = &mut env.ledger.exchanges;
-        count.pending -= 1;
-        *match outcome {
-            Outcome::Complete => &mut count.complete,
-            Outcome::Superseded => &mut count.superseded,
-            Outcome::Cancelled => &mut count.cancelled,
-            Outcome::Reset => &mut count.reset,
-            Outcome::Lost => &mut count.lost,
-            _ => &mut count.unanswered,
-        } += 1;
-        let mut exchange = self.exchange(pending.opener, &pending.summary, outcome, env);
-        exchange.id = identity(&exchange, pending.opener, pending.offset);
-        exchange.offset = pending.offset;
-        exchange.request_at = pending.first.at;
-        exchange.task = pending.first.task;
-        exchange.request_end = Some(pending.request_end);
-        exchange.request_bytes = pending.request_bytes;
-        exchange.response_bytes = pending.response_bytes;
-        exchange.first_byte_at = pending.first_byte;
-        exchange.quality.insert(pending.quality);
-        if let Some(answer) = answer {
-            exchange.first_byte_at = exchange.first_byte_at.or(Some(answer.first.at));
-            exchange.response_at = Some(answer.last.at);
-            exchange.response_task = answer.last.task;
-            exchange.key = self.key_of(answer);
-            if exchange.first_byte_at.is_some_and(|first| first < pending.first.at) {
-                exchange.quality.insert(Quality::REORDERED);
-            }
-        }
-        env.out.push_back(exchange);
-    }
-
-    fn exchange(&self, opener: Sender, summary: &P::Summary, outcome: Outcome, env: &Env<'_>) -> Exchange {
-        let opened = &env.info.opened;
-        let local_opens = self.local(env) == opener;
-        let (client, server) =
-            if local_opens { (&opened.local, &opened.remote) } else { (&opened.remote, &opened.local) };
-        let mut exchange = Exchange::new(env.origin.clone(), opened.flow, P::SPEC.name);
-        exchange.side = self.side(opener, env);
-        exchange.transport = opened.transport;
-        exchange.client = client.clone();
-        exchange.server = server.clone();
-        exchange.details = P::details(summary, env.limits.content);
-        exchange.outcome = outcome;
-        exchange.quality = self.quality(env);
-        exchange.clock = env.clock;
-        if env.limits.attributes {
-            let visit: &mut dyn kindling_core::Visit = &mut exchange.attributes;
-            P::attributes(summary, env.limits.content, visit);
-        }
-        exchange
-    }
-
-    /// The part the local end plays in the protocol.
-    fn local(&self, _env: &Env<'_>) -> Sender {
-        self.sender(kindling_core::Direction::Out)
-    }
-
-    fn side(&self, opener: Sender, env: &Env<'_>) -> Side {
-        match env.info.opened.vantage {
-            Vantage::Wire => Side::Observer,
-            Vantage::Socket if self.local(env) == opener => Side::Client,
-            Vantage::Socket => Side::Server,
-        }
+    fn view(&self, env: &Env<'_>) -> View {
+        View { local: self.sender(Direction::Out), quality: self.quality(env) }
     }
 
     /// Something proved that nothing is in flight: what still waits was lost.
@@ -390,7 +319,7 @@ impl<P: Protocol> Flow<P> {
             let ordered = ready.effect.target().is_some_and(|target| !matches!(target.pair, Pair::Id(_)));
             let behind = ordered && self.early.iter().any(|early| early.1 == sender);
             if found && !behind {
-                self.apply(sender, ready, env);
+                self.apply(sender, &ready, env);
             } else {
                 self.early.push_back((deadline, sender, ready));
             }
@@ -401,7 +330,7 @@ impl<P: Protocol> Flow<P> {
     pub(super) fn expire_early(&mut self, now: Timestamp, env: &mut Env<'_>) {
         while self.early.front().is_some_and(|early| early.0 <= now) {
             if let Some((_, sender, ready)) = self.early.pop_front() {
-                self.apply(sender, ready, env);
+                self.apply(sender, &ready, env);
             }
         }
     }
@@ -410,9 +339,8 @@ impl<P: Protocol> Flow<P> {
         if self.pairs.next_deadline().is_none_or(|deadline| deadline > now) {
             return;
         }
-        let mut pairs = std::mem::take(&mut self.pairs);
-        pairs.expire(now, &mut |pending| self.report(pending, Outcome::Unanswered, None, env));
-        self.pairs = pairs;
+        let view = self.view(env);
+        self.pairs.expire(now, &mut |pending| view.report::<P>(pending, Outcome::Unanswered, None, env));
     }
 
     /// The flow ends: messages that last until then are whole, everything else is not.
@@ -432,7 +360,7 @@ impl<P: Protocol> Flow<P> {
                     ready.bytes += passed;
                     ready.last = newest;
                     if to_end && reason != CloseReason::Reset {
-                        self.apply(sender, ready, env);
+                        self.apply(sender, &ready, env);
                     } else {
                         self.cut_short(sender, &ready, reason, env);
                     }
@@ -473,6 +401,97 @@ impl<P: Protocol> Flow<P> {
             _ => Outcome::Cancelled,
         };
         self.finish(pending, outcome, Some(ready), env);
+    }
+}
+
+/// What an exchange needs to know of its flow.
+#[derive(Clone, Copy)]
+struct View {
+    /// The part the local end plays in the protocol.
+    local: Sender,
+    quality: Quality,
+}
+
+impl View {
+    /// Report a request that ended.
+    fn report<P: Protocol>(
+        self,
+        pending: &mut Pending<P>,
+        outcome: Outcome,
+        answer: Option<&Ready<P>>,
+        env: &mut Env<'_>,
+    ) {
+        let count = &mut env.ledger.exchanges;
+        count.pending -= 1;
+        *match outcome {
+            Outcome::Complete => &mut count.complete,
+            Outcome::Superseded => &mut count.superseded,
+            Outcome::Cancelled => &mut count.cancelled,
+            Outcome::Reset => &mut count.reset,
+            Outcome::Lost => &mut count.lost,
+            _ => &mut count.unanswered,
+        } += 1;
+        let exchange = self.exchange::<P>(pending.opener, &pending.summary, outcome, env);
+        exchange.id = identity(exchange, pending.opener, pending.offset);
+        exchange.offset = pending.offset;
+        exchange.request_at = pending.first.at;
+        exchange.task = pending.first.task;
+        exchange.request_end = Some(pending.request_end);
+        exchange.request_bytes = pending.request_bytes;
+        exchange.response_bytes = pending.response_bytes;
+        exchange.first_byte_at = pending.first_byte;
+        exchange.quality.insert(pending.quality);
+        if let Some(answer) = answer {
+            exchange.first_byte_at = exchange.first_byte_at.or(Some(answer.first.at));
+            exchange.response_at = Some(answer.last.at);
+            exchange.response_task = answer.last.task;
+            exchange.key = key_of(answer);
+            if exchange.first_byte_at.is_some_and(|first| first < pending.first.at) {
+                exchange.quality.insert(Quality::REORDERED);
+            }
+        }
+    }
+
+    /// A new exchange at the end of what came out, to be completed there.
+    fn exchange<'e, P: Protocol>(
+        self,
+        opener: Sender,
+        summary: &P::Summary,
+        outcome: Outcome,
+        env: &'e mut Env<'_>,
+    ) -> &'e mut Exchange {
+        let opened = &env.info.opened;
+        let side = self.side(opener, env);
+        let exchange = env.out.push_back_mut(Exchange::new(env.origin.clone(), opened.flow, P::SPEC.name));
+        let (client, server) =
+            if self.local == opener { (&opened.local, &opened.remote) } else { (&opened.remote, &opened.local) };
+        exchange.side = side;
+        exchange.transport = opened.transport;
+        exchange.client = client.clone();
+        exchange.server = server.clone();
+        exchange.details = P::details(summary, env.limits.content);
+        exchange.outcome = outcome;
+        exchange.quality = self.quality;
+        exchange.clock = env.clock;
+        if env.limits.attributes {
+            P::attributes(summary, env.limits.content, &mut exchange.attributes);
+        }
+        exchange
+    }
+
+    fn side(self, opener: Sender, env: &Env<'_>) -> Side {
+        match env.info.opened.vantage {
+            Vantage::Wire => Side::Observer,
+            Vantage::Socket if self.local == opener => Side::Client,
+            Vantage::Socket => Side::Server,
+        }
+    }
+}
+
+fn key_of<P: Protocol>(ready: &Ready<P>) -> Option<kindling_core::Text> {
+    match ready.effect.target() {
+        Some(Target { pair: Pair::Id(key), .. }) => P::key(key),
+        _ => None,
     }
 }
 

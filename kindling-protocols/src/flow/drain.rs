@@ -49,23 +49,29 @@ impl<P: Protocol> Flow<P> {
             return Step::Stop;
         }
         let half = self.half(sender);
-        let input = half.buffer.bytes().clone();
+        // Lent and given back, because a clone would cost two atomic operations.
+        let input = half.buffer.lend();
         let seen = std::mem::take(&mut half.seen);
         let overdue = std::mem::take(&mut half.overdue);
         half.wanted = 0;
         half.waiting = None;
-        let Some(mut cx) = self.context(sender, at, env) else { return Step::Stop };
+        let Some(mut cx) = self.context(sender, at, env) else {
+            self.half(sender).buffer.restore(input);
+            return Step::Stop;
+        };
         (cx.seen, cx.overdue) = (seen, overdue);
         let parsed = P::parse(&mut cx, &input);
-        env.ledger.scanned += looked_at(&parsed, input.len() - seen.min(input.len()));
+        let part = part_of(&cx, &parsed);
+        env.ledger.scanned += looked_at(&parsed, len - seen.min(len));
+        self.half(sender).buffer.restore(input);
         match parsed {
-            Parse::Message(message, span) => self.message(sender, message, span, &input, env, tap),
+            Parse::Message(message, span) => self.message(sender, message, span, part, env, tap),
             Parse::Progress(span) => self.progress(sender, span, env),
             Parse::Incomplete(needed) => return self.incomplete(sender, needed, at, env),
             Parse::Reject(reject) => self.rejected(sender, reject, at, env),
             Parse::Switch(message, span, next) => {
                 match message {
-                    Some(message) => self.message(sender, message, span, &input, env, tap),
+                    Some(message) => self.message(sender, message, span, part, env, tap),
                     None => self.progress(sender, span, env),
                 }
                 self.handover = Some(next);
@@ -81,7 +87,8 @@ impl<P: Protocol> Flow<P> {
             Effect::Closes(target) => target.opener == Opener::Peer && target.pair == Pair::Order,
             _ => false,
         };
-        let answered = self.early.iter().filter(|(_, by, ready)| *by == sender && closes(ready)).count();
+        let early = |(_, by, ready): &&(Timestamp, Sender, Ready<P>)| *by == sender && closes(ready);
+        let answered = if self.early.is_empty() { 0 } else { self.early.iter().filter(early).count() };
         Some(Context {
             sender,
             now,
@@ -96,28 +103,27 @@ impl<P: Protocol> Flow<P> {
         })
     }
 
-    /// A message stands at the start of `input`.
+    /// A message stands at the start of what is buffered.
     fn message(
         &mut self,
         sender: Sender,
         message: P::Message,
         span: Span,
-        input: &bytes::Bytes,
+        part: Option<Part<P>>,
         env: &mut Env<'_>,
         tap: &mut Option<Tap<'_, P>>,
     ) {
+        let Some(Part { role, fence }) = part else { return };
         env.ledger.messages += 1;
         let half = self.half(sender);
         let start = half.buffer.start();
         let (first, offset) = half.begun.take().unwrap_or_else(|| (half.buffer.stamp(start), start));
-        let taken = span.consumed.min(input.len());
+        let taken = span.consumed.min(half.buffer.bytes().len());
         let mut last = half.buffer.stamp(start + (taken as u64).saturating_sub(1));
         if let Some(tap) = tap {
             tap(sender, &message, last.at);
         }
         let bytes = std::mem::take(&mut half.progress) + taken as u64;
-        let Some(cx) = self.context(sender, last.at, env) else { return };
-        let (role, fence) = (P::role(&cx, &message), P::fence(&cx, &message));
         // What the skip covers of this very segment has passed at its time.
         let half = self.half(sender);
         let newest = half.buffer.newest();
@@ -277,10 +283,18 @@ impl<P: Protocol> Flow<P> {
             half.buffer.give_up(&mut env.ledger.bytes);
             return;
         }
-        let input = half.buffer.bytes().clone();
-        let Some(mut cx) = self.context(sender, segment.at, env) else { return };
-        match P::parse(&mut cx, &input) {
-            Parse::Message(message, span) => self.message(sender, message, span, &input, env, &mut tap),
+        let input = half.buffer.lend();
+        let (parsed, part) = match self.context(sender, segment.at, env) {
+            Some(mut cx) => {
+                let parsed = P::parse(&mut cx, &input);
+                let part = part_of(&cx, &parsed);
+                (parsed, part)
+            }
+            None => (Parse::Reject(Reject::Malformed), None),
+        };
+        self.half(sender).buffer.restore(input);
+        match parsed {
+            Parse::Message(message, span) => self.message(sender, message, span, part, env, &mut tap),
             Parse::Progress(span) => self.progress(sender, span, env),
             Parse::Incomplete(_) | Parse::Reject(_) | Parse::Switch(..) => env.ledger.rejects += 1,
         }
@@ -328,6 +342,21 @@ impl<P: Protocol> Flow<P> {
     fn per_segment(&mut self, sender: Sender) -> u32 {
         let (longest, seen) = self.half(sender).heads;
         if seen < HEADS_SEEN { u32::MAX } else { longest.saturating_mul(2).max(LEAST_BUDGET).next_power_of_two() }
+    }
+}
+
+/// The part a message plays.
+struct Part<P: Protocol> {
+    role: Role<P::Key, P::Open>,
+    fence: bool,
+}
+
+fn part_of<P: Protocol>(cx: &Context<'_, P>, parsed: &Parse<P::Message>) -> Option<Part<P>> {
+    match parsed {
+        Parse::Message(message, _) | Parse::Switch(Some(message), ..) => {
+            Some(Part { role: P::role(cx, message), fence: P::fence(cx, message) })
+        }
+        _ => None,
     }
 }
 

@@ -391,9 +391,13 @@ impl<P: Protocol> AnyFlow for Flow<P> {
     }
 
     fn next_deadline(&self) -> Option<Timestamp> {
-        let halves = self.halves.iter().filter_map(Half::next_deadline);
-        let early = self.early.front().map(|early| early.0);
-        halves.chain(early).chain(self.pairs.next_deadline()).min()
+        let mut next = self.pairs.next_deadline();
+        for half in &self.halves {
+            if half.ahead.is_some() || half.waiting.is_some() {
+                next = sooner(next, half.next_deadline());
+            }
+        }
+        sooner(next, self.early.front().map(|early| early.0))
     }
 
     fn adopt(&mut self, note: &[u8]) {
@@ -404,6 +408,14 @@ impl<P: Protocol> AnyFlow for Flow<P> {
 impl fmt::Debug for dyn AnyFlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Flow")
+    }
+}
+
+/// The earlier of two that may not be.
+pub(crate) fn sooner(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
     }
 }
 
