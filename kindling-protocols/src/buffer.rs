@@ -72,6 +72,15 @@ impl Buffer {
         &self.data
     }
 
+    /// The buffered bytes, to be given back with [`restore`](Self::restore) before anything else is done here.
+    pub(crate) const fn lend(&mut self) -> Bytes {
+        std::mem::replace(&mut self.data, Bytes::new())
+    }
+
+    pub(crate) fn restore(&mut self, data: Bytes) {
+        self.data = data;
+    }
+
     pub(crate) const fn skipping(&self) -> bool {
         self.skip > 0
     }

@@ -20,6 +20,7 @@ mod registry;
 mod role;
 pub mod shape;
 mod sharded;
+mod slot;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod typed;
