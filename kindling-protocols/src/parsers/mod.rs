@@ -1,4 +1,5 @@
 //! One folder a protocol.
 
+pub mod dns;
 pub mod http1;
 pub mod redis;

@@ -4,7 +4,7 @@ use super::{
     request::{Step, step},
     wire::Stop,
 };
-use crate::parse::{Reject, Span};
+use crate::parse::Span;
 
 /// The commands in `input`, given in pieces of `piece` bytes, as name and key.
 fn commands(input: &[u8], piece: usize) -> Vec<(String, String)> {
