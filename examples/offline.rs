@@ -4,11 +4,20 @@
 
 #![expect(clippy::print_stdout, reason = "it is a program")]
 
-use std::{error::Error, time::Duration};
+#[path = "support/outcome.rs"]
+mod outcome;
+
+use std::{process::ExitCode, time::Duration};
 
 use kindling::{Exchange, Output, Pipeline, source};
 
-fn main() -> Result<(), Box<dyn Error>> {
+use crate::outcome::Failure;
+
+fn main() -> ExitCode {
+    outcome::code(run())
+}
+
+fn run() -> Result<ExitCode, Failure> {
     let Some(path) = std::env::args_os().nth(1) else {
         return Err("usage: offline FILE (a recording, pcap or pcapng)".into());
     };
@@ -30,5 +39,5 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let counted = pipeline.ledger().exchanges;
     println!("{} of {} exchanges complete", counted.complete, counted.opened);
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

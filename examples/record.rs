@@ -25,7 +25,7 @@ use crate::{live::Scope, outcome::Failure, stop::Stop};
 ///
 /// Recordings hold what was said, credentials included. --heads keeps the beginning of each message only; that saves space and hides nothing.
 #[derive(Parser)]
-#[command(after_help = CODES)]
+#[command(name = "record", after_help = CODES)]
 struct Arguments {
     /// The file
     file: PathBuf,

@@ -20,7 +20,7 @@ use crate::{outcome::Failure, report::Style, stop::Stop, stoppable::Stoppable};
 
 /// Print the exchanges of a recording or a capture file (pcap, pcapng), told apart by content.
 #[derive(Parser)]
-#[command(after_help = CODES)]
+#[command(name = "replay", after_help = CODES)]
 struct Arguments {
     /// The file; `-` is standard input
     file: PathBuf,

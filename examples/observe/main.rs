@@ -24,7 +24,7 @@ use crate::{live::Scope, outcome::Failure, report::Style, stop::Stop};
 ///
 /// Without anything to trace it runs a demo: a small shop of four processes, traced through the kernel for some eight seconds.
 #[derive(Parser)]
-#[command(after_help = CODES)]
+#[command(name = "observe", after_help = CODES)]
 struct Arguments {
     #[command(flatten)]
     scope: Scope,
