@@ -120,6 +120,14 @@ impl<S, E> fmt::Debug for Tee<S, E> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        task::{Context, Wake},
+    };
+
     use futures::{FutureExt as _, StreamExt as _, executor::block_on, future::join};
 
     use super::super::testing::{opened, source};
@@ -144,6 +152,29 @@ mod tests {
         assert!(left.next().now_or_never().is_none(), "the buffer is full");
         drop(right);
         assert_eq!(block_on(left.count()), 7);
+    }
+
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn room_wakes_the_faster() {
+        let batches = source((0..10).map(|n| vec![opened(n, n)]).collect());
+        let (mut left, mut right) = batches.into_stream().tee(1);
+        let flag = Arc::new(Flag::default());
+        let waker = flag.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        assert!(left.poll_next_unpin(&mut cx).is_ready());
+        assert!(left.poll_next_unpin(&mut cx).is_pending());
+        assert!(!flag.0.load(Ordering::Relaxed));
+        assert!(right.next().now_or_never().is_some());
+        assert!(flag.0.load(Ordering::Relaxed));
     }
 
     #[expect(clippy::disallowed_methods, reason = "wakers are tested across threads")]

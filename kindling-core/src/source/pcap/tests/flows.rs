@@ -199,6 +199,8 @@ fn late_packets_open_nothing() {
     pcap.server(50, "FA", 1, 5, b"");
     pcap.client(60, "A", 1, 1, b"abc");
     pcap.server(70, "R", 2, 0, b"");
+    pcap.client(80, "S", 0, 0, b"");
+    pcap.server(90, "SA", 0, 1, b"");
     assert_eq!(kinds(&pcap.events()), ["clock", "opened 1", "Out abc", "Closed 1"]);
 }
 
