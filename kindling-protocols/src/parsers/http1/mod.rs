@@ -303,20 +303,22 @@ fn head<L>(
     plausible: fn(&[u8]) -> Plausible,
     start_line: fn(&[u8]) -> Option<L>,
 ) -> Result<(L, Fields, usize), Fault> {
-    let seen = cx.seen.min(input.len());
-    // What is no head should not be buffered until the limit; the first line tells, once it is there.
-    let first_line_is_new = input.get(..seen).is_none_or(|old| memchr::memchr(b'\n', old).is_none());
-    if first_line_is_new && plausible(input) == Plausible::No {
-        return Err(Reject::Malformed.into());
-    }
-    let found = if seen > 0 && !wire::ends(input, seen) {
-        Err(Fault::Incomplete)
-    } else {
-        let (text, next) = wire::line(input, 0).ok_or(Fault::Incomplete)?;
-        let line = start_line(text).ok_or(Reject::Malformed)?;
-        match wire::fields(input, next, cx.config)? {
-            (fields, Some(end)) => Ok((line, fields, end)),
-            (_, None) => Err(Fault::Incomplete),
+    let found = match wire::line(input, 0) {
+        // What is no head should not be buffered until the limit: a part of the first line may tell.
+        None if plausible(input) == Plausible::No => return Err(Reject::Malformed.into()),
+        None => Err(Fault::Incomplete),
+        Some((text, next)) => {
+            // Looked at as soon as it is whole, and again when the head is.
+            if cx.seen > 0 && !wire::ends(input, cx.seen) {
+                let bad = cx.seen < next && start_line(text).is_none();
+                Err(if bad { Reject::Malformed.into() } else { Fault::Incomplete })
+            } else {
+                let line = start_line(text).ok_or(Reject::Malformed)?;
+                match wire::fields(input, next, cx.config)? {
+                    (fields, Some(end)) => Ok((line, fields, end)),
+                    (_, None) => Err(Fault::Incomplete),
+                }
+            }
         }
     };
     match found {

@@ -95,25 +95,33 @@ impl Name {
         Self::PinpointSampled,
     ];
 
-    /// The field of this name, if it is one that is looked at. Length first: most names end there.
+    /// The field of this name, if it is one that is looked at. Length and first letter come first: most names end there.
     #[must_use]
     pub fn of(name: &[u8]) -> Option<Self> {
-        let candidates: &[Self] = match name.len() {
-            2 => &[Self::B3],
-            3 => &[Self::Sw8],
-            4 => &[Self::Host],
-            6 => &[Self::Expect],
-            7 => &[Self::Upgrade],
-            10 => &[Self::UserAgent, Self::Connection, Self::Tracestate, Self::B3Flags],
-            11 => &[Self::Traceparent, Self::B3SpanId],
-            12 => &[Self::ContentType, Self::RequestId, Self::B3TraceId, Self::B3Sampled],
-            13 => &[Self::UberTraceId],
-            14 => &[Self::ContentLength, Self::Http2Settings],
-            15 => &[Self::PinpointSpanId],
-            16 => &[Self::PinpointTraceId, Self::PinpointParentSpanId, Self::PinpointSampled],
-            17 => &[Self::TransferEncoding, Self::B3ParentSpanId],
-            22 => &[Self::WebSocketProtocol],
-            24 => &[Self::WebSocketExtensions],
+        let first = name.first()?.to_ascii_lowercase();
+        let candidates: &[Self] = match (name.len(), first) {
+            (2, b'b') => &[Self::B3],
+            (3, b's') => &[Self::Sw8],
+            (4, b'h') => &[Self::Host],
+            (6, b'e') => &[Self::Expect],
+            (7, b'u') => &[Self::Upgrade],
+            (10, b'u') => &[Self::UserAgent],
+            (10, b'c') => &[Self::Connection],
+            (10, b't') => &[Self::Tracestate],
+            (10, b'x') => &[Self::B3Flags],
+            (11, b't') => &[Self::Traceparent],
+            (11, b'x') => &[Self::B3SpanId],
+            (12, b'c') => &[Self::ContentType],
+            (12, b'x') => &[Self::RequestId, Self::B3TraceId, Self::B3Sampled],
+            (13, b'u') => &[Self::UberTraceId],
+            (14, b'c') => &[Self::ContentLength],
+            (14, b'h') => &[Self::Http2Settings],
+            (15, b'p') => &[Self::PinpointSpanId],
+            (16, b'p') => &[Self::PinpointTraceId, Self::PinpointParentSpanId, Self::PinpointSampled],
+            (17, b't') => &[Self::TransferEncoding],
+            (17, b'x') => &[Self::B3ParentSpanId],
+            (22, b's') => &[Self::WebSocketProtocol],
+            (24, b's') => &[Self::WebSocketExtensions],
             _ => return None,
         };
         candidates.iter().copied().find(|field| field.lower().as_bytes().eq_ignore_ascii_case(name))

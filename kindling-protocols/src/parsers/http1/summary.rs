@@ -1,7 +1,5 @@
 //! What is kept of an exchange, and how it is shown.
 
-use std::fmt::Write as _;
-
 use kindling_core::{Details, Text, Visit};
 use memchr::memchr;
 
@@ -203,10 +201,10 @@ impl<'a> Records<'a> {
     }
 }
 
+/// Three digits, which is how a status line has it.
 fn status_text(status: u16) -> Text {
-    let mut text = Text::new();
-    let _ = write!(text, "{status:03}");
-    text
+    let digit = |n: u16| b'0' + (n % 10) as u8;
+    Text::from(&[digit(status / 100), digit(status / 10), digit(status)][..])
 }
 
 /// Most bytes kept of a target.

@@ -179,7 +179,7 @@ pub(super) fn fields(input: &[u8], mut at: usize, config: &Config) -> Result<(Fi
 impl Fields {
     /// A line without a colon is no field and changes nothing: servers ignore it too.
     fn take(&mut self, field: &[u8], at: usize) {
-        let Some(colon) = memchr(b':', field) else { return };
+        let Some(colon) = field.iter().take(LONGEST_NAME + 2).position(|&b| b == b':') else { return };
         let (name, value) = field.split_at(colon);
         // A blank before the colon is forbidden (RFC 9112 section 5.1), and seen.
         let Some(name) = Name::of(name.trim_ascii_end()) else { return };
@@ -271,6 +271,8 @@ pub(super) const MAX_LENGTH: u64 = i64::MAX as u64;
 pub(super) const MAX_METHOD: usize = 32;
 /// How many field values of one head are kept, repeated ones included.
 const MAX_KEPT: usize = 32;
+/// The longest name that is looked at.
+const LONGEST_NAME: usize = 24;
 
 #[cfg(test)]
 mod tests {
