@@ -7,47 +7,10 @@ use aya_obj::btf::BtfKind;
 
 use crate::{
     error::{Detail, StartError},
+    prebuilt::Path,
     sys::{self, Trial},
     targets,
 };
-
-/// A capture path: how bytes are seen. Both make the same events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Path {
-    /// Tracepoints of the socket layer, `sock_send_length` and `sock_recv_length`.
-    ///
-    /// # Minimum kernel version
-    /// 6.3
-    Sockets,
-    /// Raw tracepoints of all system calls, `sys_enter` and `sys_exit`; every system call of every process pays for it.
-    ///
-    /// # Minimum kernel version
-    /// 5.8 for the ring buffer; tested from 5.10
-    Syscalls,
-}
-
-impl Path {
-    /// A stable lower-case name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sockets => "sockets",
-            Self::Syscalls => "syscalls",
-        }
-    }
-
-    /// The programs, if they are built for this architecture.
-    pub(crate) const fn object(self) -> Option<&'static [u8]> {
-        crate::prebuilt::object(self)
-    }
-}
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// One thing that a probe can use.
 #[derive(Clone, Debug, PartialEq, Eq)]

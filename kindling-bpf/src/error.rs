@@ -116,6 +116,14 @@ impl StartError {
     }
 }
 
+/// A map that the object should have and has not.
+pub(crate) fn missing(name: &str) -> StartError {
+    StartError::Refused {
+        what: format!("the map {name}"),
+        source: Detail::new(&io::Error::from(io::ErrorKind::NotFound)),
+    }
+}
+
 /// The probe's reader has ended, and with it its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the reader of the probe has ended")]

@@ -41,10 +41,11 @@ mod sys;
 mod targets;
 
 pub use crate::{
-    capabilities::{Capabilities, Feature, Path},
+    capabilities::{Capabilities, Feature},
     control::{Control, Stats},
     custom::{AttachPoint, Decode},
     error::{Detail, ReaderEnded, StartError},
+    prebuilt::Path,
     probe::{Builder, Probe},
     targets::{Target, Targets},
 };

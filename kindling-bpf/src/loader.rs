@@ -14,8 +14,7 @@ use aya::{
 use crate::{
     Path,
     custom::AttachPoint,
-    error::{Detail, StartError},
-    shared::missing,
+    error::{Detail, StartError, missing},
     sys, targets,
 };
 

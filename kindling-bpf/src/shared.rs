@@ -12,11 +12,11 @@ use parking_lot::Mutex;
 use zerocopy::FromBytes as _;
 
 use crate::{
-    error::StartError,
+    error::{StartError, missing},
     loader,
     record::Process,
     sys::Mapping,
-    targets::{self, Target},
+    targets::{self, CgroupKey, Target},
 };
 
 /// Byte offsets into `struct kindling_config`.
@@ -46,18 +46,6 @@ pub(crate) struct Settings {
     pub(crate) hierarchy: u32,
     pub(crate) mmsg: bool,
 }
-
-/// Key of `kindling_cgroup`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(C)]
-pub(crate) struct CgroupKey {
-    pub(crate) id: u64,
-    pub(crate) hierarchy: u64,
-}
-
-#[expect(unsafe_code, reason = "plain old data without padding")]
-// SAFETY: two u64, any bytes are valid.
-unsafe impl Pod for CgroupKey {}
 
 /// Everything that is changed while the probe runs.
 pub(crate) struct Shared {
@@ -273,13 +261,6 @@ fn mapping(ebpf: &Ebpf, name: &str, len: usize) -> Result<Mapping, StartError> {
 fn hash<K: Pod, V: Pod>(ebpf: &mut Ebpf, name: &str) -> Result<HashMap<MapData, K, V>, StartError> {
     let map = ebpf.take_map(name).ok_or_else(|| missing(name))?;
     HashMap::try_from(map).map_err(|e| StartError::refused(name, &e))
-}
-
-pub(crate) fn missing(name: &str) -> StartError {
-    StartError::Refused {
-        what: format!("the map {name}"),
-        source: crate::error::Detail::new(&std::io::Error::from(std::io::ErrorKind::NotFound)),
-    }
 }
 
 const PAGE: usize = 4096;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{error::StartError, shared::CgroupKey, sys};
+use crate::{error::StartError, sys};
 
 /// One thing to trace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -96,6 +96,18 @@ pub(crate) fn pid_namespace() -> u32 {
     let inode = fs::metadata("/proc/self/ns/pid").map(|ns| ns.ino()).unwrap_or(0);
     u32::try_from(inode).unwrap_or(0)
 }
+
+/// Key of `kindling_cgroup`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub(crate) struct CgroupKey {
+    pub(crate) id: u64,
+    pub(crate) hierarchy: u64,
+}
+
+#[expect(unsafe_code, reason = "plain old data without padding")]
+// SAFETY: two u64, any bytes are valid.
+unsafe impl aya::Pod for CgroupKey {}
 
 /// What the programs know the cgroup directory `path` by.
 pub(crate) fn cgroup(path: &Path) -> Result<CgroupKey, StartError> {
