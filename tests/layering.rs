@@ -41,7 +41,8 @@ const LAYERS: &[Layers] = &[
             &["flow"],
             &["registry", "typed"],
             &["detect", "parsers"],
-            &["builtin", "engine"],
+            &["builtin", "slot"],
+            &["engine"],
             &["sharded", "testing"],
         ],
         knots: &[(
@@ -50,7 +51,19 @@ const LAYERS: &[Layers] = &[
         )],
     },
     Layers { folder: "kindling-k8s", layers: &[&["history", "identity"], &["store"]], knots: &[] },
-    Layers { folder: "kindling-bpf", layers: &[], knots: &[] },
+    Layers {
+        folder: "kindling-bpf",
+        layers: &[
+            &["arena", "custom", "error", "prebuilt", "record", "sys"],
+            &["endpoint", "flow", "handover", "losses", "targets"],
+            &["capabilities", "decode", "loader"],
+            &["shared"],
+            &["reader"],
+            &["control"],
+            &["probe"],
+        ],
+        knots: &[],
+    },
     Layers { folder: "", layers: &[&["export"], &["pipeline"], &["prelude"]], knots: &[] },
 ];
 
