@@ -19,7 +19,6 @@ enum Look {
 }
 
 pub(super) fn detect(probe: &Probe<'_>, ports: &[u16]) -> Verdict {
-    // On a usual port the bits that have to be zero need not be: servers answer such queries too.
     let usual = probe.port.is_some_and(|port| ports.contains(&port));
     if probe.transport == Transport::Udp {
         return match look(probe.head, probe.head.len(), usual) {
@@ -59,18 +58,21 @@ fn framed(head: &[u8], usual: bool) -> Look {
 fn look(message: &[u8], length: usize, usual: bool) -> Look {
     let short = if message.len() < length { Look::Short } else { Look::Unlike };
     let Some(header) = Header::read(message) else { return short };
-    if !plausible(header, length, usual) {
+    // Where all of it can be checked, bits that should be zero need not be: resolvers take such messages too.
+    let whole = message.len() >= length;
+    let [questions, answers, ..] = header.counts;
+    let empty = questions == 0 && answers == 0;
+    if !plausible(header, length) || !(whole || usual || clean(header)) || (empty && !usual) {
         return Look::Unlike;
     }
     let sender = if header.is_response() { Sender::Server } else { Sender::Client };
-    let [questions, ..] = header.counts;
     let question = match (questions, wire::question(message)) {
         (0, _) => None,
         (_, Some(question)) if sane(question.class, question.kind, usual) && !netbios(message) => Some(question),
-        (_, None) if message.len() < length => return Look::Short,
+        (_, None) if !whole => return Look::Short,
         _ => return Look::Unlike,
     };
-    if message.len() < length {
+    if !whole {
         // A long answer: its question is enough.
         return if question.is_some() { Look::Fits(sender) } else { Look::Short };
     }
@@ -80,21 +82,21 @@ fn look(message: &[u8], length: usize, usual: bool) -> Look {
 }
 
 /// Whether a header fits itself and the length of its message.
-pub(super) fn plausible(header: Header, length: usize, usual: bool) -> bool {
+pub(super) fn plausible(header: Header, length: usize) -> bool {
     let [questions, answers, authorities, additionals] = header.counts.map(usize::from);
     let records = answers + authorities + additionals;
     // The shortest question has 5 bytes, the shortest record 11.
     let room = Header::LEN + 5 * questions + 11 * records <= length;
-    let zeroes = !header.reserved() && matches!(header.opcode(), 0 | 1 | 2 | 4 | 5 | 6);
-    let asks = match header.is_response() {
-        // A question comes with no code, and with answers only if many are asked at once, in which case it has no id (RFC 6762
-        // section 7.1), or if it tells of a change (RFC 1996 section 3.7, RFC 2136 section 2).
-        false => {
-            questions > 0 && header.rcode() == 0 && (answers == 0 || header.id == 0 || matches!(header.opcode(), 4 | 5))
-        }
-        true => questions > 0 || answers > 0 || usual,
-    };
-    room && questions <= MOST_QUESTIONS && (usual || zeroes) && asks
+    // A question comes with answers only if many are asked at once, in which case it has no id (RFC 6762 section 7.1), or if it tells of
+    // a change (RFC 1996 section 3.7, RFC 2136 section 2).
+    let known = header.id == 0 || matches!(header.opcode(), 4 | 5);
+    room && questions <= MOST_QUESTIONS && (header.is_response() || (questions > 0 && (answers == 0 || known)))
+}
+
+/// Whether the bits that have to be zero are, and the opcode exists.
+const fn clean(header: Header) -> bool {
+    let coded = header.rcode() != 0 && !header.is_response();
+    !header.reserved() && !coded && matches!(header.opcode(), 0 | 1 | 2 | 4 | 5 | 6)
 }
 
 fn sane(class: u16, kind: u16, usual: bool) -> bool {
@@ -141,10 +143,8 @@ mod tests {
         let [client, server] = [Sender::Client, Sender::Server].map(Verdict::Match);
         assert_eq!(udp(QUERY, None), client);
         assert_eq!(udp(ANSWER, None), server);
-        assert_eq!(udp(&with(QUERY, 2, 0x39), None), Verdict::No, "an opcode that does not exist");
-        assert_eq!(udp(&with(QUERY, 2, 0x39), Some(53)), client);
-        assert_eq!(udp(&with(QUERY, 3, 0x40), None), Verdict::No, "a bit that has to be zero");
-        assert_eq!(udp(&with(QUERY, 3, 0x40), Some(53)), client);
+        assert_eq!(udp(&with(QUERY, 2, 0x39), None), client, "an opcode that does not exist");
+        assert_eq!(udp(&with(QUERY, 3, 0x43), None), client, "bits that have to be zero");
         assert_eq!(udp(&with(QUERY, 5, 2), None), Verdict::No, "a second question that is not there");
         assert_eq!(udp(&with(QUERY, 30, 200), None), Verdict::No, "a type nobody uses");
         assert_eq!(udp(&[QUERY, b"x"].concat(), None), Verdict::No, "something behind it");
@@ -165,6 +165,8 @@ mod tests {
         for cut in 1..framed.len() - 4 {
             assert_eq!(tcp(&framed[..cut]), Verdict::Maybe, "{cut}");
         }
+        assert_eq!(tcp(&with(&framed, 5, 0x40)[..20]), Verdict::No, "a bit that has to be zero");
+        assert_eq!(tcp(&with(&framed, 5, 0x40)), Verdict::Match(Sender::Client), "but all the rest fits");
         let long = [&[0x20, 0], ANSWER].concat();
         assert_eq!(tcp(&long), Verdict::Match(Sender::Server), "of a long answer the question is enough");
         assert_eq!(tcp(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n"), Verdict::No);

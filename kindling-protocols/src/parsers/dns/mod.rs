@@ -86,12 +86,12 @@ pub struct Message {
 /// The part a message plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    Asks,
-    Answers,
+    Question,
+    Answer,
     /// An answer that others follow.
-    InPart,
+    Some,
     /// To everybody.
-    Tells,
+    News,
 }
 
 impl Message {
@@ -132,6 +132,13 @@ impl Message {
         self.question.map(|question| question.kind)
     }
 
+    /// Whether it says that something went wrong.
+    fn judge(&mut self, config: &Config) -> bool {
+        let rcode = self.rcode();
+        self.error = rcode != 0 && (rcode != names::NXDOMAIN || config.nxdomain_is_error);
+        rcode != 0
+    }
+
     fn read(wire: Bytes) -> Result<Self, Reject> {
         let header = Header::read(&wire).ok_or(Reject::Truncated)?;
         let [questions, ..] = header.counts;
@@ -140,7 +147,7 @@ impl Message {
         let sections = records_at.map_or_else(Sections::default, |at| wire::sections(&wire, header, at));
         let key = Key::new(header.id, question);
         let records_at = records_at.unwrap_or(wire.len());
-        Ok(Self { wire, header, question, records_at, sections, key, part: Part::Asks, error: false })
+        Ok(Self { wire, header, question, records_at, sections, key, part: Part::Question, error: false })
     }
 }
 
@@ -175,7 +182,7 @@ impl Protocol for Dns {
             }
             // What cannot be a header is not waited for: its length would be anything.
             match Header::read(input.get(2..).unwrap_or_default()) {
-                Some(header) if !detect::plausible(header, length, true) => return Parse::Reject(Reject::Malformed),
+                Some(header) if !detect::plausible(header, length) => return Parse::Reject(Reject::Malformed),
                 Some(_) => {}
                 None => return Parse::Incomplete(Needed::until(2 + Header::LEN, input.len())),
             }
@@ -196,10 +203,10 @@ impl Protocol for Dns {
     fn role(_: &Context<'_, Self>, message: &Message) -> Role<Key, ()> {
         let pair = Pair::Id(message.key);
         match message.part {
-            Part::Asks => Role::Repeats { pair, open: () },
-            Part::Answers => Role::closes(pair),
-            Part::InPart => Role::continues_answer(pair),
-            Part::Tells => Role::OneWay,
+            Part::Question => Role::Repeats { pair, open: () },
+            Part::Answer => Role::closes(pair),
+            Part::Some => Role::continues_answer(pair),
+            Part::News => Role::OneWay,
         }
     }
 
@@ -219,6 +226,18 @@ impl Protocol for Dns {
         let mut text = Text::new();
         write!(text, "{}", key.id).ok()?;
         Some(text)
+    }
+
+    /// Header and question tell all that pairs.
+    fn salvage(cx: &mut Context<'_, Self>, input: &Bytes) -> Option<Message> {
+        let mut message = Message::read(input.get(2..).map(|wire| input.slice_ref(wire))?).ok()?;
+        message.question?;
+        if message.is_response() {
+            message.judge(cx.config);
+            let more = matches!(message.key.kind, names::AXFR | names::IXFR);
+            message.part = if more { Part::Some } else { Part::Answer };
+        }
+        Some(message)
     }
 
     /// Ids pair whatever was lost.
@@ -243,20 +262,19 @@ fn place(cx: &mut Context<'_, Dns>, message: &mut Message) -> Placed {
     if !message.is_response() {
         // RFC 6762 section 18: no id, no flags but that more is to come.
         let multicast = datagram && id == 0 && flags & !0x0200 == 0;
-        message.part = if multicast { Part::Tells } else { Part::Asks };
-        if message.part == Part::Asks {
+        message.part = if multicast { Part::News } else { Part::Question };
+        if message.part == Part::Question {
             cx.state.asked(message.key);
         }
         return Placed::Ready;
     }
-    let rcode = message.rcode();
-    message.error = rcode != 0 && (rcode != names::NXDOMAIN || cx.config.nxdomain_is_error);
-    message.part = Part::Answers;
+    let failed = message.judge(cx.config);
+    message.part = Part::Answer;
     if message.question.is_none() {
         let waits = |key| cx.awaiting(&Pair::Id(key)).is_some();
         match cx.state.transferred(id).or_else(|| cx.state.only(id, waits)) {
             Some(key) => message.key = key,
-            None if id == 0 && datagram && message.header.authoritative() => message.part = Part::Tells,
+            None if id == 0 && datagram && message.header.authoritative() => message.part = Part::News,
             None => {}
         }
     }
@@ -267,10 +285,10 @@ fn place(cx: &mut Context<'_, Dns>, message: &mut Message) -> Placed {
     if cx.awaiting(&Pair::Id(message.key)).is_none() && !cx.overdue {
         return Placed::Early;
     }
-    if cx.state.transfer(message.key, &message.wire, message.records_at, answers, rcode != 0) {
+    if cx.state.transfer(message.key, &message.wire, message.records_at, answers, failed) {
         cx.state.answered(message.key);
     } else {
-        message.part = Part::InPart;
+        message.part = Part::Some;
     }
     Placed::Ready
 }

@@ -140,8 +140,8 @@ mod tests {
         let mut message = vec![0; 12];
         for word in text.split(' ') {
             let serial = word.strip_prefix('S').map(|serial| serial.parse::<u32>().unwrap());
-            let data =
-                serial.map_or(vec![1, 2, 3, 4], |serial| [&[0, 0][..], &serial.to_be_bytes(), &[0; 16]].concat());
+            let data = serial
+                .map_or_else(|| vec![1, 2, 3, 4], |serial| [&[0, 0][..], &serial.to_be_bytes(), &[0; 16]].concat());
             message.extend([0, 0, if serial.is_some() { 6 } else { 1 }, 0, 1, 0, 0, 0, 0, 0, data.len() as u8]);
             message.extend(data);
         }
