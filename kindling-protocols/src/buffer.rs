@@ -2,27 +2,24 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use kindling_core::{Cause, Segment, ledger};
-use smallvec::SmallVec;
 
 use crate::{pairing::Stamp, parse::Span};
 
 /// The bytes of one direction that wait to be parsed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Buffer {
     /// Captured, contiguous, not parsed; ends at `end - tail`.
     data: Bytes,
     /// Bytes known to follow `data` that were not captured.
     tail: u64,
-    /// Stream position after `data` and `tail`.
+    /// Stream position after `data` and `tail`; [`NOWHERE`] until anything is known.
     end: u64,
-    /// Whether `end` means anything yet.
-    started: bool,
     /// Bytes the parser need not see, still to pass. While there are any, `data` and `tail` are empty.
     skip: u64,
     /// Bytes passed under the current skip.
     passed: u64,
-    /// Who moved which bytes of `data`, and when.
-    marks: SmallVec<[Mark; 1]>,
+    /// Who moved which bytes of `data`, and when, but for those of the newest segment.
+    marks: Vec<Mark>,
     /// Who moved the newest byte, and when.
     newest: Stamp,
 }
@@ -31,6 +28,20 @@ pub(crate) struct Buffer {
 struct Mark {
     end: u64,
     stamp: Stamp,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self {
+            data: Bytes::new(),
+            tail: 0,
+            end: NOWHERE,
+            skip: 0,
+            passed: 0,
+            marks: Vec::new(),
+            newest: Stamp::default(),
+        }
+    }
 }
 
 /// What a push found.
@@ -47,20 +58,19 @@ pub(crate) enum Pushed {
 impl Buffer {
     /// The stream starts at `offset`.
     pub(crate) const fn begin(&mut self, offset: u64) {
-        if !self.started {
-            self.started = true;
+        if self.end == NOWHERE {
             self.end = offset;
         }
     }
 
     /// Where the next byte is expected, once anything is known.
     pub(crate) const fn expected(&self) -> Option<u64> {
-        if self.started { Some(self.end) } else { None }
+        if self.end == NOWHERE { None } else { Some(self.end) }
     }
 
     /// Whether something is missing between what is here and `offset`, that no skip covers.
     pub(crate) const fn misses(&self, offset: u64) -> bool {
-        self.started && offset > self.end && offset - self.end > self.skip
+        offset > self.end && offset - self.end > self.skip
     }
 
     /// Nothing is buffered and nothing is to be skipped: the next byte starts a message.
@@ -112,8 +122,7 @@ impl Buffer {
 
     /// Who moved the byte at stream position `offset`, which is buffered.
     pub(crate) fn stamp(&self, offset: u64) -> Stamp {
-        let mark = self.marks.iter().find(|mark| offset < mark.end).or_else(|| self.marks.last());
-        mark.map(|mark| mark.stamp).unwrap_or_default()
+        self.marks.iter().find(|mark| offset < mark.end).map_or(self.newest, |mark| mark.stamp)
     }
 
     /// Who moved the newest byte, and when.
@@ -123,7 +132,6 @@ impl Buffer {
 
     /// The next segment stands alone at `offset`.
     pub(crate) const fn restart(&mut self, offset: u64) {
-        self.started = true;
         self.end = offset;
     }
 
@@ -142,7 +150,6 @@ impl Buffer {
         }
         let whole = self.miss(segment.offset.saturating_sub(self.end), Cause::Lost, account);
         let stamp = Stamp { at: segment.at, task: segment.task };
-        self.newest = stamp;
         self.append(segment.data.slice(again as usize..), len - seen - (captured - again), stamp, account);
         if whole { Pushed::Contiguous } else { Pushed::Broken }
     }
@@ -159,6 +166,12 @@ impl Buffer {
     fn miss(&mut self, missing: u64, cause: Cause, account: &mut ledger::Bytes) -> bool {
         if missing == 0 && self.tail == 0 {
             return true;
+        }
+        if missing > MAX_JUMP {
+            // No stream moves that far unseen: the source restarted its count, or lies.
+            self.end = self.end.saturating_add(missing);
+            self.give_up(account);
+            return false;
         }
         account.advanced += missing;
         self.end += missing;
@@ -186,13 +199,19 @@ impl Buffer {
         account.buffered += data.len() as u64 + hidden;
         self.tail += hidden;
         if data.is_empty() {
+            // What is buffered has no later bytes: those that came last were skipped or not captured.
+            if self.data.is_empty() {
+                self.newest = stamp;
+            }
             return;
         }
-        self.marks.push(Mark { end: self.end - hidden, stamp });
         if self.data.is_empty() {
             self.data = data;
+            self.newest = stamp;
             return;
         }
+        let older = std::mem::replace(&mut self.newest, stamp);
+        self.marks.push(Mark { end: self.end - len, stamp: older });
         // Unique after the first join, so growth is amortised.
         let mut grown = match std::mem::take(&mut self.data).try_into_mut() {
             Ok(unique) => unique,
@@ -275,12 +294,18 @@ impl Buffer {
     fn forget_marks(&mut self) {
         if self.data.is_empty() {
             self.marks.clear();
-        } else if self.marks.len() > 1 {
+        } else if !self.marks.is_empty() {
             let start = self.start();
             self.marks.retain(|mark| mark.end > start);
         }
     }
 }
+
+/// No stream position: the engine takes none that is so high.
+const NOWHERE: u64 = u64::MAX;
+
+/// Most bytes that may be missing in one place.
+pub(crate) const MAX_JUMP: u64 = 1 << 40;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The protocols of this crate, in the order in which detection asks them.
 
 use crate::{
-    parsers::{http1::Http1, redis::Redis},
+    parsers::{dns::Dns, http1::Http1, redis::Redis},
     registry::Registry,
 };
 
@@ -9,6 +9,6 @@ impl Registry {
     /// Every protocol of this crate, with its default settings.
     #[must_use]
     pub fn builtin() -> Self {
-        Self::new().with::<Http1>().with::<Redis>()
+        Self::new().with::<Http1>().with::<Redis>().with::<Dns>()
     }
 }

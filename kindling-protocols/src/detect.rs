@@ -1,9 +1,10 @@
 //! Which protocol a flow speaks, told from its first bytes.
 
 use bytes::{Bytes, BytesMut};
-use kindling_core::{Direction, Opened, Role, Segment, Transport, ledger};
+use kindling_core::{Direction, Role, Segment, Transport, ledger};
 
 use crate::{
+    flow::{Info, Start},
     limits::Limits,
     parse::{Probe, Verdict},
     protocol::Sender,
@@ -11,8 +12,9 @@ use crate::{
 };
 
 /// A flow of which it is not yet known what it speaks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Probing {
+    start: Start,
     /// What may still belong to a protocol's first message, in order of arrival.
     held: Vec<Segment>,
     bytes: usize,
@@ -29,10 +31,7 @@ pub(crate) enum Found {
     /// An entry of the registry.
     Protocol {
         entry: usize,
-        /// The direction that carries the client's bytes.
-        client: Direction,
-        /// Whether earlier bytes were passed over.
-        midstream: bool,
+        start: Start,
         /// What was held back, to be parsed now.
         held: Vec<Segment>,
     },
@@ -41,11 +40,15 @@ pub(crate) enum Found {
 }
 
 impl Probing {
+    pub(crate) const fn new(start: Start) -> Self {
+        Self { start, held: Vec::new(), bytes: 0, segments: 0, passed_over: false }
+    }
+
     /// Look at one more segment.
     pub(crate) fn look(
         &mut self,
         segment: &Segment,
-        opened: &Opened,
+        info: &Info,
         registry: &Registry,
         limits: &Limits,
         account: &mut ledger::Bytes,
@@ -54,17 +57,17 @@ impl Probing {
         self.bytes = self.bytes.saturating_add(segment.data.len());
         self.segments += 1;
         let direction = segment.direction;
-        let sender = sender_of(direction, opened.role);
+        let sender = sender_of(direction, info.role);
         // A datagram is whole in itself: the next one is another chance.
-        let alone = opened.transport == Transport::Udp || !self.held.iter().any(|held| held.direction == direction);
+        let alone = info.transport == Transport::Udp || !self.held.iter().any(|held| held.direction == direction);
         let head = if alone { segment.data.clone() } else { self.joined(segment) };
         let probe = Probe::new(&head)
             .sender(sender)
-            .port(server_port(opened))
-            .transport(opened.transport)
-            .midstream(opened.midstream || self.passed_over);
+            .port(server_port(info))
+            .transport(info.transport)
+            .midstream(info.midstream || self.passed_over);
         let (mut best, mut maybe) = (None, false);
-        for (index, entry) in candidates(registry, opened) {
+        for (index, entry) in candidates(registry, info) {
             match (entry.detect)(&probe) {
                 Verdict::Match(sender) => {
                     best = Some((index, sender));
@@ -76,13 +79,11 @@ impl Probing {
         }
         if let Some((entry, sender)) = best {
             self.hold(segment);
-            let client = if sender == Sender::Client { direction } else { direction.opposite() };
-            return Found::Protocol {
-                entry,
-                client,
-                midstream: opened.midstream || self.passed_over,
-                held: self.release(account),
-            };
+            let held = self.release(account);
+            self.start.client = if sender == Sender::Client { direction } else { direction.opposite() };
+            self.start.midstream |= self.passed_over;
+            self.start.at = held.first().map_or(self.start.at, |first| first.at.min(self.start.at));
+            return Found::Protocol { entry, start: self.start, held };
         }
         let spent = self.bytes > limits.probe_bytes || self.segments > MAX_SEGMENTS;
         if spent || registry.entries().is_empty() {
@@ -90,7 +91,7 @@ impl Probing {
             self.pass_over(None, account);
             return Found::Opaque;
         }
-        if maybe && !head.is_empty() && opened.transport != Transport::Udp {
+        if maybe && !head.is_empty() && info.transport != Transport::Udp {
             self.hold(segment);
         } else {
             self.hold(segment);
@@ -147,24 +148,21 @@ fn uncount(segment: &Segment, account: &mut ledger::Bytes) {
 }
 
 /// Entries whose usual ports fit come first; ports never decide.
-fn candidates<'r>(
-    registry: &'r Registry,
-    opened: &'r Opened,
-) -> impl Iterator<Item = (usize, &'r crate::registry::Entry)> {
-    let known = server_port(opened);
-    let ports = [known.or_else(|| opened.local.port()), known.or_else(|| opened.remote.port())];
+fn candidates<'r>(registry: &'r Registry, info: &'r Info) -> impl Iterator<Item = (usize, &'r crate::registry::Entry)> {
+    let known = server_port(info);
+    let ports = [known.or_else(|| info.local.port()), known.or_else(|| info.remote.port())];
     let usual =
         move |entry: &crate::registry::Entry| ports.iter().flatten().any(|port| entry.spec.ports.contains(port));
     let carried =
-        registry.entries().iter().enumerate().filter(|(_, entry)| entry.spec.transports.contains(&opened.transport));
+        registry.entries().iter().enumerate().filter(|(_, entry)| entry.spec.transports.contains(&info.transport));
     let first = carried.clone().filter(move |(_, entry)| usual(entry));
     first.chain(carried.filter(move |(_, entry)| !usual(entry)))
 }
 
-fn server_port(opened: &Opened) -> Option<u16> {
-    match opened.role {
-        Role::Client => opened.remote.port(),
-        Role::Server => opened.local.port(),
+fn server_port(info: &Info) -> Option<u16> {
+    match info.role {
+        Role::Client => info.remote.port(),
+        Role::Server => info.local.port(),
         Role::Unknown => None,
     }
 }

@@ -44,16 +44,19 @@ pub(crate) struct Stamp {
 
 /// All requests of a flow that wait.
 pub(crate) struct Pairs<P: Protocol> {
-    /// By order, for each end that may open.
-    order: [VecDeque<Pending<P>>; 2],
+    /// What the client asked, by order.
+    order: Queue<P>,
     /// What most protocols never need.
     other: Option<Box<Other<P>>>,
     serial: u64,
 }
 
+type Queue<P> = VecDeque<Box<Pending<P>>>;
+
 struct Other<P: Protocol> {
-    lanes: BTreeMap<(usize, u64), VecDeque<Pending<P>>>,
-    ids: HashMap<(usize, P::Key), Pending<P>>,
+    /// By opener and lane; what the server asked by order is a lane too.
+    lanes: BTreeMap<(usize, u64), Queue<P>>,
+    ids: HashMap<(usize, P::Key), Box<Pending<P>>>,
     /// Deadlines of what is in `ids`, in order, some of them stale.
     deadlines: VecDeque<(Timestamp, usize, P::Key, u64)>,
 }
@@ -66,7 +69,7 @@ impl<P: Protocol> Default for Other<P> {
 
 impl<P: Protocol> Default for Pairs<P> {
     fn default() -> Self {
-        Self { order: Default::default(), other: None, serial: 0 }
+        Self { order: VecDeque::new(), other: None, serial: 0 }
     }
 }
 
@@ -82,14 +85,14 @@ impl<P: Protocol> Pairs<P> {
         if answered == 0 || *pair != Pair::Order {
             return self.find(opener, pair, End::Oldest).map(|pending| &pending.open);
         }
-        let waits = |pending: &&Pending<P>| match answered.checked_sub(pending.replies as usize) {
+        let waits = |pending: &&Box<Pending<P>>| match answered.checked_sub(pending.replies as usize) {
             Some(rest) => {
                 answered = rest;
                 false
             }
             None => true,
         };
-        self.order[opener.index()].iter().find(waits).map(|pending| &pending.open)
+        self.queue(opener, pair)?.iter().find(waits).map(|pending| &pending.open)
     }
 
     pub(crate) fn asked(&self, opener: Sender, pair: &Pair<P::Key>) -> Option<&P::Open> {
@@ -103,98 +106,90 @@ impl<P: Protocol> Pairs<P> {
     }
 
     /// Put a request in; returns the one that its id pushed out.
-    pub(crate) fn open(&mut self, pair: Pair<P::Key>, pending: Pending<P>) -> Option<Pending<P>> {
-        let opener = pending.opener.index();
-        match pair {
-            Pair::Order => {
-                self.order[opener].push_back(pending);
-                None
-            }
-            Pair::Lane(lane) => {
-                self.other().lanes.entry((opener, lane)).or_default().push_back(pending);
-                None
-            }
-            Pair::Id(key) => {
-                let other = self.other();
-                other.deadlines.push_back((pending.deadline, opener, key.clone(), pending.serial));
-                let replaced = other.ids.insert((opener, key), pending);
-                other.trim();
-                replaced
-            }
+    pub(crate) fn open(&mut self, pair: Pair<P::Key>, pending: Box<Pending<P>>) -> Option<Box<Pending<P>>> {
+        let opener = pending.opener;
+        if let Pair::Id(key) = pair {
+            let other = self.other();
+            other.deadlines.push_back((pending.deadline, opener.index(), key.clone(), pending.serial));
+            let replaced = other.ids.insert((opener.index(), key), pending);
+            other.trim();
+            return replaced;
+        }
+        match lane(opener, &pair) {
+            None => self.order.push_back(pending),
+            Some(lane) => self.other().lanes.entry(lane).or_default().push_back(pending),
+        }
+        None
+    }
+
+    /// What waits by order; `None` as well for a pair by id.
+    fn queue(&self, opener: Sender, pair: &Pair<P::Key>) -> Option<&Queue<P>> {
+        match lane(opener, pair) {
+            None => Some(&self.order),
+            Some(lane) => self.other.as_ref()?.lanes.get(&lane),
+        }
+    }
+
+    fn queue_mut(&mut self, opener: Sender, pair: &Pair<P::Key>) -> Option<&mut Queue<P>> {
+        match lane(opener, pair) {
+            None => Some(&mut self.order),
+            Some(lane) => self.other.as_mut()?.lanes.get_mut(&lane),
         }
     }
 
     /// The request that a message of its opener or its answerer is about.
     pub(crate) fn find(&self, opener: Sender, pair: &Pair<P::Key>, end: End) -> Option<&Pending<P>> {
-        let queue = match pair {
-            Pair::Order => &self.order[opener.index()],
-            Pair::Lane(lane) => self.other.as_ref()?.lanes.get(&(opener.index(), *lane))?,
+        if let Pair::Id(key) = pair {
             // The clone of an integer key is free; others are small.
-            Pair::Id(key) => return self.other.as_ref()?.ids.get(&(opener.index(), key.clone())),
-        };
+            return self.other.as_ref()?.ids.get(&(opener.index(), key.clone())).map(|pending| &**pending);
+        }
+        let queue = self.queue(opener, pair)?;
         match end {
-            End::Oldest => queue.front(),
-            End::Latest => queue.back(),
+            End::Oldest => queue.front().map(|pending| &**pending),
+            End::Latest => queue.back().map(|pending| &**pending),
         }
     }
 
     /// The same, to change.
     pub(crate) fn find_mut(&mut self, opener: Sender, pair: &Pair<P::Key>, end: End) -> Option<&mut Pending<P>> {
-        let queue = match pair {
-            Pair::Order => &mut self.order[opener.index()],
-            Pair::Lane(lane) => self.other.as_mut()?.lanes.get_mut(&(opener.index(), *lane))?,
-            Pair::Id(key) => return self.other.as_mut()?.ids.get_mut(&(opener.index(), key.clone())),
-        };
+        if let Pair::Id(key) = pair {
+            return self.other.as_mut()?.ids.get_mut(&(opener.index(), key.clone())).map(|pending| &mut **pending);
+        }
+        let queue = self.queue_mut(opener, pair)?;
         match end {
-            End::Oldest => queue.front_mut(),
-            End::Latest => queue.back_mut(),
+            End::Oldest => queue.front_mut().map(|pending| &mut **pending),
+            End::Latest => queue.back_mut().map(|pending| &mut **pending),
         }
     }
 
     /// The request with this number, if it still waits.
     pub(crate) fn by_serial(&mut self, opener: Sender, pair: &Pair<P::Key>, serial: u64) -> Option<&mut Pending<P>> {
-        match pair {
-            Pair::Order => self.order[opener.index()].iter_mut().rev().find(|p| p.serial == serial),
-            Pair::Lane(lane) => {
-                let queue = self.other.as_mut()?.lanes.get_mut(&(opener.index(), *lane))?;
-                queue.iter_mut().rev().find(|p| p.serial == serial)
-            }
-            Pair::Id(_) => self.find_mut(opener, pair, End::Oldest).filter(|p| p.serial == serial),
+        if let Pair::Id(_) = pair {
+            return self.find_mut(opener, pair, End::Oldest).filter(|pending| pending.serial == serial);
         }
+        let queue = self.queue_mut(opener, pair)?;
+        queue.iter_mut().rev().find(|pending| pending.serial == serial).map(|pending| &mut **pending)
     }
 
     /// Take the oldest request of `pair` out.
-    pub(crate) fn close(&mut self, opener: Sender, pair: &Pair<P::Key>) -> Option<Pending<P>> {
-        match pair {
-            Pair::Order => self.order[opener.index()].pop_front(),
-            Pair::Lane(lane) => {
-                let lanes = &mut self.other.as_mut()?.lanes;
-                let queue = lanes.get_mut(&(opener.index(), *lane))?;
-                let closed = queue.pop_front();
-                if queue.is_empty() {
-                    lanes.remove(&(opener.index(), *lane));
-                }
-                closed
-            }
-            Pair::Id(key) => {
-                let other = self.other.as_mut()?;
-                let closed = other.ids.remove(&(opener.index(), key.clone()));
-                other.trim();
-                closed
-            }
+    pub(crate) fn close(&mut self, opener: Sender, pair: &Pair<P::Key>) -> Option<Box<Pending<P>>> {
+        if let Pair::Id(key) = pair {
+            let other = self.other.as_mut()?;
+            let closed = other.ids.remove(&(opener.index(), key.clone()));
+            other.trim();
+            return closed;
         }
-    }
-
-    /// Drop the oldest request of `pair`, which has been reported.
-    pub(crate) fn drop_closed(&mut self, opener: Sender, pair: &Pair<P::Key>) {
-        match pair {
-            Pair::Order => drop(self.order[opener.index()].drain(..1)),
-            _ => drop(self.close(opener, pair)),
+        let closed = self.queue_mut(opener, pair)?.pop_front();
+        if let (Some(lane), Some(other)) = (lane(opener, pair), &mut self.other)
+            && other.lanes.get(&lane).is_some_and(VecDeque::is_empty)
+        {
+            other.lanes.remove(&lane);
         }
+        closed
     }
 
     /// Take out all requests of `opener` opened before number `serial`, oldest first.
-    pub(crate) fn close_before(&mut self, opener: Sender, serial: u64) -> Vec<Pending<P>> {
+    pub(crate) fn close_before(&mut self, opener: Sender, serial: u64) -> Vec<Box<Pending<P>>> {
         self.take(|pending| pending.opener == opener && pending.serial < serial)
     }
 
@@ -202,7 +197,7 @@ impl<P: Protocol> Pairs<P> {
     /// answer is still theirs.
     pub(crate) fn expire(&mut self, now: Timestamp, report: &mut dyn FnMut(&mut Pending<P>)) {
         let lanes = self.other.iter_mut().flat_map(|other| other.lanes.values_mut());
-        for pending in self.order.iter_mut().chain(lanes).flatten() {
+        for pending in self.order.iter_mut().chain(lanes.flatten()) {
             if !pending.reported && pending.deadline <= now {
                 report(pending);
                 pending.reported = true;
@@ -221,15 +216,15 @@ impl<P: Protocol> Pairs<P> {
     }
 
     /// Take out all requests paired by order, oldest first.
-    pub(crate) fn drain_ordered(&mut self) -> Vec<Pending<P>> {
+    pub(crate) fn drain_ordered(&mut self) -> Vec<Box<Pending<P>>> {
         self.drain_ordered_where(|_| true)
     }
 
     /// Take out those of the requests paired by order, oldest first.
-    pub(crate) fn drain_ordered_where(&mut self, mut which: impl FnMut(&Pending<P>) -> bool) -> Vec<Pending<P>> {
+    pub(crate) fn drain_ordered_where(&mut self, mut which: impl FnMut(&Pending<P>) -> bool) -> Vec<Box<Pending<P>>> {
         let mut out = Vec::new();
         let lanes = self.other.iter_mut().flat_map(|other| other.lanes.values_mut());
-        self.order.iter_mut().chain(lanes).for_each(|queue| take_from(queue, &mut which, &mut out));
+        std::iter::once(&mut self.order).chain(lanes).for_each(|queue| take_from(queue, &mut which, &mut out));
         if let Some(other) = &mut self.other {
             other.lanes.retain(|_, queue| !queue.is_empty());
         }
@@ -238,7 +233,7 @@ impl<P: Protocol> Pairs<P> {
     }
 
     /// Take out everything, oldest first.
-    pub(crate) fn drain(&mut self) -> Vec<Pending<P>> {
+    pub(crate) fn drain(&mut self) -> Vec<Box<Pending<P>>> {
         let mut out = self.drain_ordered();
         if let Some(other) = self.other.take() {
             out.extend(other.ids.into_values());
@@ -250,7 +245,7 @@ impl<P: Protocol> Pairs<P> {
     /// Whether any request paired by order waits that a loss may have shifted.
     pub(crate) fn ordered(&self) -> usize {
         let lanes = self.other.as_ref().map_or(0, |other| other.lanes.values().map(VecDeque::len).sum());
-        self.order[0].len() + self.order[1].len() + lanes
+        self.order.len() + lanes
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -259,31 +254,23 @@ impl<P: Protocol> Pairs<P> {
 
     /// When the first of them is overdue.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        let waiting = |queue: &VecDeque<Pending<P>>| match queue.front() {
+        let waiting = |queue: &Queue<P>| match queue.front() {
             Some(first) if !first.reported => Some(first.deadline),
             _ => queue.iter().find(|pending| !pending.reported).map(|pending| pending.deadline),
         };
-        let [client, server] = &self.order;
-        let ordered = [waiting(client), waiting(server)];
-        let Some(other) = &self.other else {
-            return match ordered {
-                [Some(a), Some(b)] => Some(a.min(b)),
-                [one, other] => one.or(other),
-            };
-        };
+        let ordered = waiting(&self.order);
+        let Some(other) = &self.other else { return ordered };
         let lanes = other.lanes.values().filter_map(waiting);
-        lanes.chain(other.deadlines.front().map(|note| note.0)).chain(ordered.into_iter().flatten()).min()
+        lanes.chain(other.deadlines.front().map(|note| note.0)).chain(ordered).min()
     }
 
     fn other(&mut self) -> &mut Other<P> {
         self.other.get_or_insert_default()
     }
 
-    fn take(&mut self, mut which: impl FnMut(&Pending<P>) -> bool) -> Vec<Pending<P>> {
+    fn take(&mut self, mut which: impl FnMut(&Pending<P>) -> bool) -> Vec<Box<Pending<P>>> {
         let mut out = Vec::new();
-        for queue in &mut self.order {
-            take_from(queue, &mut which, &mut out);
-        }
+        take_from(&mut self.order, &mut which, &mut out);
         if let Some(other) = &mut self.other {
             other.lanes.values_mut().for_each(|queue| take_from(queue, &mut which, &mut out));
             other.lanes.retain(|_, queue| !queue.is_empty());
@@ -295,10 +282,19 @@ impl<P: Protocol> Pairs<P> {
     }
 }
 
+/// The lane of what is not in the client's own queue; meaningless for a pair by id.
+const fn lane<K>(opener: Sender, pair: &Pair<K>) -> Option<(usize, u64)> {
+    match (opener, pair) {
+        (Sender::Client, Pair::Order) => None,
+        (_, Pair::Lane(lane)) => Some((opener.index(), *lane)),
+        (_, _) => Some((opener.index(), u64::MAX)),
+    }
+}
+
 fn take_from<P: Protocol>(
-    queue: &mut VecDeque<Pending<P>>,
+    queue: &mut Queue<P>,
     which: &mut impl FnMut(&Pending<P>) -> bool,
-    out: &mut Vec<Pending<P>>,
+    out: &mut Vec<Box<Pending<P>>>,
 ) {
     for _ in 0..queue.len() {
         let Some(pending) = queue.pop_front() else { return };

@@ -2,10 +2,8 @@
 
 use std::{any::Any, fmt, sync::Arc};
 
-use kindling_core::{Direction, Timestamp};
-
 use crate::{
-    flow::{AnyFlow, Flow, Info},
+    flow::{AnyFlow, Flow, Start},
     parse::{Probe, Verdict},
     protocol::{Protocol, Spec},
 };
@@ -27,7 +25,7 @@ pub(crate) struct Entry {
 }
 
 type Config = Arc<dyn Any + Send + Sync>;
-type Open = fn(&Config, Direction, &Info, bool, Timestamp) -> Option<Box<dyn AnyFlow>>;
+type Open = fn(&Config, &Start) -> Option<Box<dyn AnyFlow>>;
 
 impl Registry {
     /// No protocols.
@@ -82,14 +80,8 @@ impl Registry {
 }
 
 impl Entry {
-    pub(crate) fn open(
-        &self,
-        client: Direction,
-        info: &Info,
-        midstream: bool,
-        at: Timestamp,
-    ) -> Option<Box<dyn AnyFlow>> {
-        (self.open)(&self.config, client, info, midstream, at)
+    pub(crate) fn open(&self, start: &Start) -> Option<Box<dyn AnyFlow>> {
+        (self.open)(&self.config, start)
     }
 
     pub(crate) fn shared(&self) -> Box<dyn Any + Send> {
@@ -103,13 +95,7 @@ impl fmt::Debug for Entry {
     }
 }
 
-fn open<P: Protocol>(
-    config: &Config,
-    client: Direction,
-    info: &Info,
-    midstream: bool,
-    at: Timestamp,
-) -> Option<Box<dyn AnyFlow>> {
+fn open<P: Protocol>(config: &Config, start: &Start) -> Option<Box<dyn AnyFlow>> {
     let config = config.downcast_ref::<Arc<P::Config>>()?.clone();
-    Some(Box::new(Flow::<P>::new(config, client, info, midstream, at)))
+    Some(Box::new(Flow::<P>::new(config, start)))
 }

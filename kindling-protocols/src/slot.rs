@@ -12,8 +12,9 @@ use kindling_core::{
 };
 
 use crate::{
+    buffer::MAX_JUMP,
     detect::{Found, Probing, sender_of},
-    flow::{AnyFlow, Env, Handover, Info},
+    flow::{AnyFlow, Env, Handover, Info, Start},
     limits::Limits,
     parse::Next,
     protocol::Sender,
@@ -55,9 +56,10 @@ pub(crate) struct Common {
 
 impl Slot {
     pub(crate) fn new(opened: Opened, now: Timestamp, ledger: bool) -> Self {
+        let (info, start) = Info::new(opened);
         Self {
-            info: Box::new(Info { opened, role_inferred: false, client: Direction::Out }),
-            speaker: Speaker::Probing(Box::default()),
+            info: Box::new(info),
+            speaker: Speaker::Probing(Box::new(Probing::new(start))),
             last_seen: now,
             noted: Timestamp::MAX,
             ledger: ledger.then(Box::default),
@@ -110,6 +112,10 @@ impl Common {
 
     pub(crate) fn feed(&mut self, key: Key, slot: &mut Slot, segment: &Segment) {
         slot.last_seen = self.now;
+        if segment.len > MAX_SEGMENT || segment.offset > u64::MAX - MAX_JUMP {
+            self.ledger.rejects += 1;
+            return;
+        }
         let before = self.ledger.bytes;
         let found = match &mut slot.speaker {
             Speaker::Flow(..) => return self.act(key, slot, |flow, env| flow.handle_segment(segment, env)),
@@ -119,7 +125,7 @@ impl Common {
             }
             Speaker::Probing(probing) => {
                 let account = &mut self.ledger.bytes;
-                probing.look(segment, &slot.info.opened, &self.registry, &self.limits, account)
+                probing.look(segment, &slot.info, &self.registry, &self.limits, account)
             }
         };
         if let Some(own) = &mut slot.ledger {
@@ -135,13 +141,12 @@ impl Common {
                 slot.speaker = Speaker::Opaque;
                 self.hush(key.1);
             }
-            Found::Protocol { entry, client, midstream, held } => {
-                let sender = if client == direction { Sender::Client } else { Sender::Server };
-                slot.info.role_inferred = sender_of(direction, slot.info.opened.role) != Some(sender);
-                slot.info.client = client;
-                let at = held.first().map_or(self.now, |first| first.at.min(slot.info.opened.at));
+            Found::Protocol { entry, start, held } => {
+                let sender = if start.client == direction { Sender::Client } else { Sender::Server };
+                slot.info.role_inferred = sender_of(direction, slot.info.role) != Some(sender);
+                slot.info.client = start.client;
                 let known = self.registry.entries().get(entry);
-                let Some(flow) = known.and_then(|known| known.open(client, &slot.info, midstream, at)) else { return };
+                let Some(flow) = known.and_then(|known| known.open(&start)) else { return };
                 slot.speaker = Speaker::Flow(entry, flow);
                 for segment in &held {
                     self.feed(key, slot, segment);
@@ -163,12 +168,13 @@ impl Common {
             Speaker::Probing(probing) => probing.pass_over(Some(gap.direction), &mut self.ledger.bytes),
             Speaker::Opaque => {}
         }
-        self.ledger.bytes.advanced += gap.len;
+        let len = gap.len.min(MAX_JUMP);
+        self.ledger.bytes.advanced += len;
         *match gap.cause {
             Cause::NotTargeted => &mut self.ledger.bytes.not_targeted,
             Cause::Unhooked => &mut self.ledger.bytes.uncaptured,
             _ => &mut self.ledger.bytes.lost,
-        } += gap.len;
+        } += len;
         if let Some(own) = &mut slot.ledger {
             own.bytes.follow(before, self.ledger.bytes);
         }
@@ -226,15 +232,14 @@ impl Common {
     fn hand_over(&mut self, key: Key, slot: &mut Slot, handover: Handover) {
         slot.noted = Timestamp::MAX;
         // The bytes before the switch are not the next protocol's, so it counts its own from here.
-        slot.info.opened.first_out = None;
-        slot.info.opened.first_in = None;
+        let start = Start::anew(self.now, slot.info.client);
         let next = match handover.next {
             Next::Opaque => None,
-            Next::Detect => Some(Speaker::Probing(Box::default())),
+            Next::Detect => Some(Speaker::Probing(Box::new(Probing::new(start)))),
             Next::Protocol(name, note) => {
                 let mut entries = self.registry.entries().iter().enumerate();
                 entries.find(|(_, entry)| entry.spec.name == name).and_then(|(index, entry)| {
-                    let mut flow = entry.open(slot.info.client, &slot.info, false, self.now)?;
+                    let mut flow = entry.open(&start)?;
                     flow.adopt(&note);
                     Some(Speaker::Flow(index, flow))
                 })
@@ -264,6 +269,9 @@ impl Common {
         }
     }
 }
+
+/// Most bytes one call can move, and more: Linux moves less than 2 GiB.
+const MAX_SEGMENT: u64 = 1 << 32;
 
 /// Bytes of a flow that nobody reads.
 const fn opaque(segment: &Segment, ledger: &mut Ledger) {

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, fmt, sync::Arc};
 
-use kindling_core::{Clock, CloseReason, Direction, Event, Exchange, Ledger, Opened, Origin, Role, Timestamp};
+use kindling_core::{Clock, CloseReason, Event, Exchange, Ledger, Opened, Origin, Timestamp};
 
 use crate::{
     flow::{AnyFlow as _, Env, Flow, Handover, Info},
@@ -31,12 +31,10 @@ impl<P: Protocol> Typed<P> {
     /// A flow as `opened` describes it; without a role there, the local end is taken for the client.
     #[must_use]
     pub fn new(config: P::Config, opened: Opened, limits: Limits) -> Self {
-        let client = if opened.role == Role::Server { Direction::In } else { Direction::Out };
-        let info = Info { role_inferred: opened.role == Role::Unknown, opened, client };
-        let flow = Flow::new(Arc::new(config), client, &info, info.opened.midstream, info.opened.at);
+        let (info, start) = Info::new(opened);
         Self {
-            flow,
-            now: info.opened.at,
+            flow: Flow::new(Arc::new(config), &start),
+            now: start.at,
             info,
             shared: P::Shared::default(),
             limits,

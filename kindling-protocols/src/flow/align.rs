@@ -17,8 +17,8 @@ pub(crate) struct Alignment {
     rounds: u8,
     /// Most requests in flight at once so far, up to 2.
     deepest: u8,
-    /// Longest wait for an answer so far.
-    slowest: Duration,
+    /// Longest wait for an answer so far, as time since zero: half the size of a duration.
+    slowest: Timestamp,
     /// When the latest answer moved.
     last_answer: Timestamp,
     last_seen: Timestamp,
@@ -32,7 +32,7 @@ impl Alignment {
             quality: if midstream { Quality::MID_STREAM } else { Quality::GOOD },
             rounds: 0,
             deepest: 0,
-            slowest: Duration::ZERO,
+            slowest: Timestamp::ZERO,
             last_answer: Timestamp::ZERO,
             last_seen: at,
             last_sender: None,
@@ -99,11 +99,12 @@ impl Alignment {
     }
 
     pub(crate) fn answered(&mut self, wait: Duration) {
-        self.slowest = self.slowest.max(wait);
+        self.slowest = self.slowest.max(Timestamp::ZERO + wait);
     }
 
     fn long_silence(&self) -> Duration {
-        if self.slowest.is_zero() { FIRST_SILENCE } else { (self.slowest * 2).max(SILENCE) }
+        let slowest = self.slowest.since(Timestamp::ZERO);
+        if slowest.is_zero() { FIRST_SILENCE } else { (slowest * 2).max(SILENCE) }
     }
 
     /// Bytes of `sender` moved. Says whether they end a silence in which any answer in flight would have come: longer than any on this flow

@@ -53,7 +53,7 @@ impl<P: Protocol> Flow<P> {
         P::fold(&mut pending.summary, sender, message);
         env.ledger.exchanges.opened += 1;
         env.ledger.exchanges.pending += 1;
-        if let Some(old) = self.pairs.open(pair.clone(), pending) {
+        if let Some(old) = self.pairs.open(pair.clone(), Box::new(pending)) {
             self.finish(old, Outcome::Superseded, None, env);
         }
         if self.pairs.len() > env.limits.max_pending {
@@ -91,7 +91,7 @@ impl<P: Protocol> Flow<P> {
             let hopeful = !ordered || self.alignment.aligned();
             if answers && hopeful && (absent || behind) && !env.limits.reorder_window.is_zero() {
                 if self.early.len() < MAX_EARLY {
-                    self.early.push_back((env.now + env.limits.reorder_window, sender, ready));
+                    self.early.push((env.now + env.limits.reorder_window, sender, ready));
                     return;
                 }
                 self.expire_early(Timestamp::MAX, env);
@@ -206,7 +206,7 @@ impl<P: Protocol> Flow<P> {
         self.alignment.answered(ready.last.at.since(pending.first.at));
         view.report::<P>(pending, Outcome::Complete, Some(ready), env);
         pending.reported = true;
-        self.pairs.drop_closed(opener, &target.pair);
+        drop(self.pairs.close(opener, &target.pair));
     }
 
     /// An answer on a flow whose order proves nothing yet.
@@ -270,7 +270,7 @@ impl<P: Protocol> Flow<P> {
     /// A request ends: answered by `answer`, or without it.
     pub(super) fn finish(
         &mut self,
-        mut pending: Pending<P>,
+        mut pending: Box<Pending<P>>,
         outcome: Outcome,
         answer: Option<&Ready<P>>,
         env: &mut Env<'_>,
@@ -313,7 +313,7 @@ impl<P: Protocol> Flow<P> {
 
     /// A request came: answers that waited may be its.
     pub(super) fn retry_early(&mut self, env: &mut Env<'_>) {
-        for (deadline, sender, ready) in std::mem::take(&mut self.early) {
+        for (deadline, sender, ready) in self.early.take() {
             let target = ready.effect.target();
             let found = target.is_none_or(|target| !self.unready(self.opener(sender, target.opener), &target.pair));
             let ordered = ready.effect.target().is_some_and(|target| !matches!(target.pair, Pair::Id(_)));
@@ -321,17 +321,15 @@ impl<P: Protocol> Flow<P> {
             if found && !behind {
                 self.apply(sender, &ready, env);
             } else {
-                self.early.push_back((deadline, sender, ready));
+                self.early.push((deadline, sender, ready));
             }
         }
     }
 
     /// Answers whose request did not come in time.
     pub(super) fn expire_early(&mut self, now: Timestamp, env: &mut Env<'_>) {
-        while self.early.front().is_some_and(|early| early.0 <= now) {
-            if let Some((_, sender, ready)) = self.early.pop_front() {
-                self.apply(sender, &ready, env);
-            }
+        while let Some((_, sender, ready)) = self.early.pop_due(now) {
+            self.apply(sender, &ready, env);
         }
     }
 
@@ -460,13 +458,13 @@ impl View {
         outcome: Outcome,
         env: &'e mut Env<'_>,
     ) -> &'e mut Exchange {
-        let opened = &env.info.opened;
+        let info = env.info;
         let side = self.side(opener, env);
-        let exchange = env.out.push_back_mut(Exchange::new(env.origin.clone(), opened.flow, P::SPEC.name));
+        let exchange = env.out.push_back_mut(Exchange::new(env.origin.clone(), info.flow, P::SPEC.name));
         let (client, server) =
-            if self.local == opener { (&opened.local, &opened.remote) } else { (&opened.remote, &opened.local) };
+            if self.local == opener { (&info.local, &info.remote) } else { (&info.remote, &info.local) };
         exchange.side = side;
-        exchange.transport = opened.transport;
+        exchange.transport = info.transport;
         exchange.client = client.clone();
         exchange.server = server.clone();
         exchange.details = P::details(summary, env.limits.content);
@@ -480,7 +478,7 @@ impl View {
     }
 
     fn side(self, opener: Sender, env: &Env<'_>) -> Side {
-        match env.info.opened.vantage {
+        match env.info.vantage {
             Vantage::Wire => Side::Observer,
             Vantage::Socket if self.local == opener => Side::Client,
             Vantage::Socket => Side::Server,

@@ -5,6 +5,7 @@ use kindling_core::{Directive, Timestamp};
 use super::{
     Env, Flow, Tap,
     half::{Effect, Held, Holding, Ready},
+    waitlist::Waiting,
 };
 use crate::{
     pairing::Stamp,
@@ -42,7 +43,7 @@ impl<P: Protocol> Flow<P> {
             self.truncated(sender, at, env);
             return Step::Stop;
         }
-        if len == 0 || (len < half.wanted && !half.overdue) {
+        if len == 0 || (len < half.wanted as usize && !half.overdue) {
             return Step::Stop;
         }
         if half.lost && !self.find_place(sender, at, env) {
@@ -51,7 +52,7 @@ impl<P: Protocol> Flow<P> {
         let half = self.half(sender);
         // Lent and given back, because a clone would cost two atomic operations.
         let input = half.buffer.lend();
-        let seen = std::mem::take(&mut half.seen);
+        let seen = std::mem::take(&mut half.seen) as usize;
         let overdue = std::mem::take(&mut half.overdue);
         half.wanted = 0;
         half.waiting = None;
@@ -87,12 +88,12 @@ impl<P: Protocol> Flow<P> {
             Effect::Closes(target) => target.opener == Opener::Peer && target.pair == Pair::Order,
             _ => false,
         };
-        let early = |(_, by, ready): &&(Timestamp, Sender, Ready<P>)| *by == sender && closes(ready);
+        let early = |early: &&Waiting<P>| early.1 == sender && closes(&early.2);
         let answered = if self.early.is_empty() { 0 } else { self.early.iter().filter(early).count() };
         Some(Context {
             sender,
             now,
-            transport: env.info.opened.transport,
+            transport: env.info.transport,
             config: &self.config,
             state: &mut self.state,
             shared: env.shared.downcast_mut::<P::Shared>()?,
@@ -117,7 +118,7 @@ impl<P: Protocol> Flow<P> {
         env.ledger.messages += 1;
         let half = self.half(sender);
         let start = half.buffer.start();
-        let (first, offset) = half.begun.take().unwrap_or_else(|| (half.buffer.stamp(start), start));
+        let (first, offset) = half.begun.take().map_or_else(|| (half.buffer.stamp(start), start), |begun| *begun);
         let taken = span.consumed.min(half.buffer.bytes().len());
         let mut last = half.buffer.stamp(start + (taken as u64).saturating_sub(1));
         if let Some(tap) = tap {
@@ -139,6 +140,9 @@ impl<P: Protocol> Flow<P> {
             self.teach_heads(sender, taken, env);
         }
         let total = if skipping { bytes } else { bytes + passed };
+        // A request proves what was before it, an answer what is after it.
+        let asks = matches!(role, Role::Opens { .. } | Role::Repeats { .. });
+        self.fenced(fence && asks, env);
         let ready = |effect, message| Ready { message, effect, first, last, offset, bytes: total };
         let what = match role {
             Role::Ignored => return self.fenced(fence, env),
@@ -169,7 +173,7 @@ impl<P: Protocol> Flow<P> {
         } else if !self.early.is_empty() {
             self.retry_early(env);
         }
-        self.fenced(fence, env);
+        self.fenced(fence && !asks, env);
     }
 
     /// All bytes of the held message have passed.
@@ -200,7 +204,7 @@ impl<P: Protocol> Flow<P> {
         let half = self.half(sender);
         let start = half.buffer.start();
         if half.begun.is_none() && (span.consumed > 0 || span.skip > 0) {
-            half.begun = Some((half.buffer.stamp(start), start));
+            half.begun = Some(Box::new((half.buffer.stamp(start), start)));
         }
         // A parser that takes nothing would be called for ever.
         let consumed = if span.consumed == 0 && span.skip == 0 { half.buffer.bytes().len() } else { span.consumed };
@@ -227,10 +231,10 @@ impl<P: Protocol> Flow<P> {
             return Step::Stop;
         }
         match needed {
-            Needed::AtLeast(more) => half.wanted = len.saturating_add(more.get()).min(P::SPEC.max_head),
+            Needed::AtLeast(more) => half.wanted = short(len.saturating_add(more.get()).min(P::SPEC.max_head)),
             Needed::Unknown => {
-                half.wanted = len + 1;
-                half.seen = len;
+                half.wanted = short(len + 1);
+                half.seen = short(len);
             }
             Needed::Partner => half.waiting = Some(at + window),
         }
@@ -241,9 +245,9 @@ impl<P: Protocol> Flow<P> {
     fn truncated(&mut self, sender: Sender, at: Timestamp, env: &mut Env<'_>) {
         let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
         let half = self.half(sender);
-        if half.heads.1 >= HEADS_SEEN {
-            half.heads = (0, 0);
-            env.directives.push_back(Directive::everything(env.info.opened.flow, direction));
+        if half.heads >= HEADS_SEEN {
+            (half.longest_head, half.heads) = (0, 0);
+            env.directives.push_back(Directive::everything(env.info.flow, direction));
         }
         self.alignment.quality.insert(kindling_core::Quality::TRUNCATED);
         self.lose(sender, at, env);
@@ -307,7 +311,7 @@ impl<P: Protocol> Flow<P> {
     /// What is skipped need not be copied.
     fn teach_skip(&mut self, sender: Sender, env: &mut Env<'_>) {
         let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
-        let (flow, buffer) = (env.info.opened.flow, &self.half(sender).buffer);
+        let (flow, buffer) = (env.info.flow, &self.half(sender).buffer);
         if buffer.skipping_to_end() {
             env.directives.push_back(Directive::nothing(flow, direction));
         } else if buffer.skip_end() - buffer.expected().unwrap_or_default() >= WORTH_TEACHING {
@@ -321,28 +325,34 @@ impl<P: Protocol> Flow<P> {
     fn teach_heads(&mut self, sender: Sender, head: usize, env: &mut Env<'_>) {
         let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
         let half = self.half(sender);
-        let (longest, seen) = half.heads;
+        let (longest, seen) = (half.longest_head, half.heads);
         let longer = longest.max(u32::try_from(head).unwrap_or(u32::MAX));
         let budget = |head: u32| head.saturating_mul(2).max(LEAST_BUDGET).next_power_of_two();
         if seen < HEADS_SEEN {
-            half.heads = (longer, seen + 1);
+            (half.longest_head, half.heads) = (longer, seen + 1);
             if seen + 1 < HEADS_SEEN {
                 return;
             }
         } else if budget(longest) == budget(longer) {
-            half.heads.0 = longer;
+            half.longest_head = longer;
             return;
         } else {
-            half.heads.0 = longer;
+            half.longest_head = longer;
         }
-        let wish = Directive::everything(env.info.opened.flow, direction).per_segment(budget(longer));
+        let wish = Directive::everything(env.info.flow, direction).per_segment(budget(longer));
         env.directives.push_back(wish);
     }
 
     fn per_segment(&mut self, sender: Sender) -> u32 {
-        let (longest, seen) = self.half(sender).heads;
+        let half = self.half(sender);
+        let (longest, seen) = (half.longest_head, half.heads);
         if seen < HEADS_SEEN { u32::MAX } else { longest.saturating_mul(2).max(LEAST_BUDGET).next_power_of_two() }
     }
+}
+
+/// Heads are limited to far less than 4 GiB.
+fn short(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 /// The part a message plays.

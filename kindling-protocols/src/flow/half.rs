@@ -15,9 +15,9 @@ use crate::{
 pub(crate) struct Half<P: Protocol> {
     pub(crate) buffer: Buffer,
     /// The parser is not called before this many bytes are there.
-    pub(crate) wanted: usize,
+    pub(crate) wanted: u32,
     /// Bytes the parser saw at its last call without finding a delimiter.
-    pub(crate) seen: usize,
+    pub(crate) seen: u32,
     /// Until when the parser waits for the other side.
     pub(crate) waiting: Option<Timestamp>,
     /// That wait is over.
@@ -25,15 +25,17 @@ pub(crate) struct Half<P: Protocol> {
     /// The next byte need not start a message.
     pub(crate) lost: bool,
     /// First byte of the message in progress.
-    pub(crate) begun: Option<(Stamp, u64)>,
+    pub(crate) begun: Option<Box<(Stamp, u64)>>,
     /// Bytes that count to the next message.
     pub(crate) progress: u64,
     /// A message whose skipped bytes have not all passed.
     pub(crate) held: Option<Box<Held<P>>>,
     /// What came before its turn.
     pub(crate) ahead: Option<Box<Ahead>>,
-    /// Longest head seen, and how many, to teach the source how much is worth copying.
-    pub(crate) heads: (u32, u8),
+    /// Longest head seen, to teach the source how much is worth copying.
+    pub(crate) longest_head: u32,
+    /// Heads seen, up to as many as it takes to teach.
+    pub(crate) heads: u8,
 }
 
 impl<P: Protocol> Default for Half<P> {
@@ -49,7 +51,8 @@ impl<P: Protocol> Default for Half<P> {
             progress: 0,
             held: None,
             ahead: None,
-            heads: (0, 0),
+            longest_head: 0,
+            heads: 0,
         }
     }
 }

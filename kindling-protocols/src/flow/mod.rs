@@ -4,17 +4,20 @@ mod align;
 mod apply;
 mod drain;
 mod half;
+mod waitlist;
 
 use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
 
 use bytes::Bytes;
 use kindling_core::{
-    Cause, Clock, CloseReason, Direction, Directive, Exchange, Gap, Ledger, Origin, Quality, Segment, Timestamp,
+    Cause, Clock, CloseReason, Direction, Directive, Endpoint, Exchange, FlowId, Gap, Ledger, Offsets, Opened, Origin,
+    Quality, Role, Segment, Timestamp, Transport, Vantage,
 };
 
 use self::{
     align::Alignment,
-    half::{Ahead, Early, Half, Ready},
+    half::{Ahead, Early, Half},
+    waitlist::Waitlist,
 };
 use crate::{
     buffer::Pushed,
@@ -24,14 +27,61 @@ use crate::{
     protocol::{Protocol, Sender},
 };
 
-/// What is known of a flow, apart from its bytes.
+/// What is known of a flow, apart from its bytes. There is one for each flow, so it holds no more than is needed.
 #[derive(Clone, Debug)]
 pub(crate) struct Info {
-    pub(crate) opened: kindling_core::Opened,
+    pub(crate) flow: FlowId,
+    pub(crate) local: Endpoint,
+    pub(crate) remote: Endpoint,
+    pub(crate) transport: Transport,
+    pub(crate) datagrams: bool,
+    pub(crate) role: Role,
+    pub(crate) vantage: Vantage,
+    pub(crate) midstream: bool,
     /// The direction that carries the client's bytes, once that is known.
     pub(crate) client: Direction,
     /// Whether who is client was told from the bytes, against or without the socket.
     pub(crate) role_inferred: bool,
+}
+
+/// How a flow starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    /// Since when it is observed.
+    pub(crate) at: Timestamp,
+    /// The direction that carries the client's bytes.
+    pub(crate) client: Direction,
+    /// Whether it is older than that.
+    pub(crate) midstream: bool,
+    /// Where its bytes begin, outwards and inwards, if that is known.
+    pub(crate) first: [Option<u64>; 2],
+}
+
+impl Start {
+    /// Of a flow that speaks something else from now on.
+    pub(crate) const fn anew(at: Timestamp, client: Direction) -> Self {
+        Self { at, client, midstream: false, first: [None; 2] }
+    }
+}
+
+impl Info {
+    pub(crate) fn new(opened: Opened) -> (Self, Start) {
+        let info = Self {
+            flow: opened.flow,
+            local: opened.local,
+            remote: opened.remote,
+            transport: opened.transport,
+            datagrams: opened.offsets == Offsets::Datagram,
+            role: opened.role,
+            vantage: opened.vantage,
+            midstream: opened.midstream,
+            client: if opened.role == Role::Server { Direction::In } else { Direction::Out },
+            role_inferred: opened.role == Role::Unknown,
+        };
+        let first = if opened.midstream { [None; 2] } else { [opened.first_out, opened.first_in] };
+        let start = Start { at: opened.at, client: info.client, midstream: info.midstream, first };
+        (info, start)
+    }
 }
 
 /// Everything a flow may use and change while it handles something.
@@ -75,29 +125,27 @@ pub(crate) struct Flow<P: Protocol> {
     pairs: Pairs<P>,
     alignment: Alignment,
     /// Answers whose request may still come, with the time until which they wait.
-    early: VecDeque<(Timestamp, Sender, Ready<P>)>,
+    early: Waitlist<P>,
     /// The direction that carries the client's bytes.
     client: Direction,
     handover: Option<Next>,
 }
 
 impl<P: Protocol> Flow<P> {
-    pub(crate) fn new(config: Arc<P::Config>, client: Direction, info: &Info, midstream: bool, at: Timestamp) -> Self {
+    pub(crate) fn new(config: Arc<P::Config>, start: &Start) -> Self {
         let mut flow = Self {
             config,
             state: P::State::default(),
             halves: [Half::default(), Half::default()],
             pairs: Pairs::default(),
-            alignment: Alignment::new(midstream, at),
-            early: VecDeque::new(),
-            client,
+            alignment: Alignment::new(start.midstream, start.at),
+            early: Waitlist::default(),
+            client: start.client,
             handover: None,
         };
-        if !midstream {
-            for (direction, first) in [(Direction::Out, info.opened.first_out), (Direction::In, info.opened.first_in)] {
-                if let Some(offset) = first {
-                    flow.half(flow.sender(direction)).buffer.begin(offset);
-                }
+        for (direction, first) in [Direction::Out, Direction::In].into_iter().zip(start.first) {
+            if let Some(offset) = first.filter(|_| !start.midstream) {
+                flow.half(flow.sender(direction)).buffer.begin(offset);
             }
         }
         flow
@@ -123,7 +171,7 @@ impl<P: Protocol> Flow<P> {
         tap: Option<Tap<'_, P>>,
     ) -> Option<Handover> {
         let sender = self.sender(segment.direction);
-        if env.info.opened.offsets == kindling_core::Offsets::Datagram {
+        if env.info.datagrams {
             self.datagram(sender, segment, env, tap);
             return None;
         }
@@ -293,7 +341,7 @@ impl<P: Protocol> Flow<P> {
         let mut left = Vec::new();
         for sender in [Sender::Client, Sender::Server] {
             let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
-            let flow = env.info.opened.flow;
+            let flow = env.info.flow;
             let half = self.half(sender);
             let (offset, data, tail, stamp) = half.buffer.take(&mut env.ledger.bytes);
             let len = data.len() as u64 + tail;
@@ -397,7 +445,7 @@ impl<P: Protocol> AnyFlow for Flow<P> {
                 next = sooner(next, half.next_deadline());
             }
         }
-        sooner(next, self.early.front().map(|early| early.0))
+        sooner(next, self.early.deadline())
     }
 
     fn adopt(&mut self, note: &[u8]) {
