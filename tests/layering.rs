@@ -57,7 +57,7 @@ const LAYERS: &[Layers] = &[
             &["arena", "custom", "error", "prebuilt", "record", "sys"],
             &["endpoint", "flow", "handover", "losses", "targets"],
             &["capabilities", "decode", "loader"],
-            &["shared"],
+            &["shared", "testing"],
             &["reader"],
             &["control"],
             &["probe"],

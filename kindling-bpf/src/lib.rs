@@ -39,6 +39,8 @@ mod record;
 mod shared;
 mod sys;
 mod targets;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use crate::{
     capabilities::{Capabilities, Feature},

@@ -34,6 +34,9 @@ pub(crate) fn write() -> Result<(), String> {
         let turns = (0..longest).flat_map(|turn| flows.iter().filter_map(move |flow| flow.get(turn).cloned()));
         seeds.push(("engine".into(), format!("together-{index}"), encode(&turns.collect::<Vec<_>>())));
     }
+    for tag in RECORD_TAGS {
+        seeds.push(("records".into(), format!("tag-{tag}"), records(tag)));
+    }
     for (target, name, bytes) in &seeds {
         let folder = root().join("fuzz/corpus").join(target);
         fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -150,10 +153,22 @@ fn packet(transcript: &Transcript, segment: &Segment, by_server: bool) -> Vec<u8
     packet
 }
 
+/// Two records of a kind, in the form of the fuzz target: length with a mark that the record's own is to be set, record.
+fn records(tag: u16) -> Vec<u8> {
+    let len: u16 = 512;
+    let mut record = vec![0; usize::from(len)];
+    record[..2].copy_from_slice(&tag.to_ne_bytes());
+    record[2..4].copy_from_slice(&3u16.to_ne_bytes());
+    let one = [&(len | 1 << 15).to_le_bytes()[..], &record].concat();
+    one.repeat(2)
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// Kindling's own (`kindling-bpf/bpf/records.h`) and one of a user's.
+const RECORD_TAGS: [u16; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0x8001];
 const LINKTYPE_RAW: u32 = 101;
 const TCP_PSH_ACK: u8 = 0x18;
 
