@@ -298,7 +298,12 @@ impl<P: Protocol> Flow<P> {
         };
         self.half(sender).buffer.restore(input);
         match parsed {
-            Parse::Message(message, span) => self.message(sender, message, span, part, env, &mut tap),
+            Parse::Message(message, mut span) => {
+                // What of the datagram was not captured is still part of its message.
+                let hidden = segment.len.saturating_sub(segment.data.len() as u64);
+                span.skip = span.skip.max(hidden);
+                self.message(sender, message, span, part, env, &mut tap);
+            }
             Parse::Progress(span) => self.progress(sender, span, env),
             Parse::Incomplete(_) | Parse::Reject(_) | Parse::Switch(..) => env.ledger.rejects += 1,
         }
