@@ -11,6 +11,7 @@ use kindling::{
         text::{Account, HEADINGS, Line, Missing, Refused},
     },
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::outcome::Failure;
 
@@ -85,7 +86,7 @@ impl Report {
     /// Print `output`, whose instants `clock` maps to wall time.
     fn output(&mut self, output: &Output, clock: Clock) -> io::Result<()> {
         match (&mut self.form, output) {
-            (form, Output::Tick(_)) => form.flush(),
+            (form, Output::Tick(_)) => form.flush().and_then(|()| still_read()),
             (Form::Json(_), Output::Exchange(_)) if self.summary => Ok(()),
             (Form::Json(lines), Output::Exchange(exchange)) => lines.exchange(exchange),
             (Form::Text { out, titled }, output) => {
@@ -134,4 +135,13 @@ impl Form {
             Self::Json(lines) => lines.flush(),
         }
     }
+}
+
+/// Whether somebody still reads the output; a program that only writes now and then would notice late.
+fn still_read() -> io::Result<()> {
+    let stdout = io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    poll(&mut polled, Some(&Timespec::default()))?;
+    let [stdout] = &polled;
+    if stdout.revents().contains(PollFlags::ERR) { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
 }
