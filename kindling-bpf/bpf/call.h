@@ -57,62 +57,70 @@ struct msghdr_user {
 	__u32 pad2;
 };
 
-/* What `nr` with these arguments does; 0 if it is no socket call. Reads no user memory. */
-static __always_inline int decode_call(struct call *c, __u64 nr, __u64 a0, __u64 a1, __u64 a2, __u64 a3, __u64 a4)
+/* A system call's number and first arguments. */
+struct arguments {
+	__u64 nr;
+	__u64 a0, a1, a2, a3, a4;
+};
+
+/* What the call does; 0 if it is no socket call. Reads no user memory. */
+SEPARATE int decode_call(struct call *c, struct arguments *a)
 {
+	if (!c || !a)
+		return 0;
 	__builtin_memset(c, 0, sizeof(*c));
-	c->fd = a0;
-	switch (nr) {
+	c->fd = a->a0;
+	switch (a->nr) {
 	case NR_WRITE:
 		c->out = 1;
 		/* fallthrough */
 	case NR_READ:
-		c->buffer = a1;
-		c->size = a2;
+		c->buffer = a->a1;
+		c->size = a->a2;
 		return 1;
 	case NR_WRITEV:
 		c->out = 1;
 		/* fallthrough */
 	case NR_READV:
-		c->iov = a1;
-		c->iovcnt = a2;
+		c->iov = a->a1;
+		c->iovcnt = a->a2;
 		return 1;
 	case NR_SENDTO:
 		c->out = 1;
 		/* fallthrough */
 	case NR_RECVFROM:
-		c->buffer = a1;
-		c->size = a2;
-		c->flags = a3;
-		c->name = a4;
+		c->buffer = a->a1;
+		c->size = a->a2;
+		c->flags = a->a3;
+		c->name = a->a4;
 		return 1;
 	case NR_SENDMSG:
 		c->out = 1;
 		/* fallthrough */
 	case NR_RECVMSG:
-		c->vec = a1;
+		c->vec = a->a1;
 		c->vlen = 0;
-		c->flags = a2;
+		c->flags = a->a2;
 		return 1;
 	case NR_SENDMMSG:
 		c->out = 1;
 		/* fallthrough */
 	case NR_RECVMMSG:
-		c->vec = a1;
-		c->vlen = a2;
-		c->flags = a3;
-		c->timeout = c->out ? 0 : a4;
+		c->vec = a->a1;
+		c->vlen = a->a2;
+		c->flags = a->a3;
+		c->timeout = c->out ? 0 : a->a4;
 		return 1;
 	}
 	return 0;
 }
 
 /* Fill in buffers and name of message `index` of a sendmsg-like call. */
-static __always_inline int decode_message(struct call *c, __u32 index)
+SEPARATE int decode_message(struct call *c, __u32 index)
 {
 	struct msghdr_user m;
 
-	if (bpf_probe_read_user(&m, sizeof(m), (void *)(c->vec + (__u64)index * MMSGHDR_SIZE)))
+	if (!c || bpf_probe_read_user(&m, sizeof(m), (void *)(c->vec + (__u64)index * MMSGHDR_SIZE)))
 		return 0;
 	c->iov = m.iov;
 	c->iovcnt = m.iovlen;

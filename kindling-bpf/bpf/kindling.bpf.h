@@ -162,13 +162,18 @@ static __always_inline const struct kindling_config *kindling_conf(void)
 	return bpf_map_lookup_elem(&kindling_config, &zero);
 }
 
-/* Count something lost; it reaches the stream as an event. */
-static __always_inline void kindling_lost(__u32 class)
+/* Count what is lost; it reaches the stream as an event. */
+static __always_inline void kindling_lost_many(__u32 class, __u64 many)
 {
 	__u64 *count = bpf_map_lookup_elem(&kindling_losses, &class);
 
 	if (count)
-		__sync_fetch_and_add(count, 1);
+		__sync_fetch_and_add(count, many);
+}
+
+static __always_inline void kindling_lost(__u32 class)
+{
+	kindling_lost_many(class, 1);
 }
 
 /* Space for a record of constant `size` in the ring, or NULL and the loss is counted. */

@@ -44,13 +44,12 @@ static __always_inline int place_tcp(struct moved *m, struct kindling_sock *s, s
 
 static __always_inline int stream(struct sock *sk, struct task_struct *task, int ret, int out, int kind, struct call *c, int flags)
 {
-	const struct kindling_config *conf = kindling_conf();
 	struct kindling_sock *s = sock_state(sk, 0);
 	struct moved m = {};
 	int target, show;
 
 	target = kindling_target_task(task) || (kind == KIND_TCP && kindling_target_port(sk, task));
-	if (!conf || (!target && (!s || !(s->flags & SOCK_ANNOUNCED))))
+	if (!target && (!s || !(s->flags & SOCK_ANNOUNCED)))
 		return 0;
 	if (!s) {
 		s = sock_state(sk, 1);
@@ -91,10 +90,8 @@ static __always_inline int stream(struct sock *sk, struct task_struct *task, int
 		m.flags |= SEG_NOT_TARGETED;
 		show = 0;
 	}
-	if (show)
-		apply_budget(&m, conf);
-	show = show && m.want && !(flags & MSG_TRUNC) && locate(c, sk, task, ret, out, 0);
-	if (publish(&m, show ? c : NULL))
+	show = show && apply_budget(&m) && !(flags & MSG_TRUNC) && locate(c, sk, task, ret, out, 0);
+	if (show ? publish(&m, c) : publish_bare(&m))
 		s->dropped[out ? DIR_OUT : DIR_IN] = 0;
 	else
 		s->dropped[out ? DIR_OUT : DIR_IN] += ret;
@@ -111,7 +108,7 @@ static __always_inline __u64 mix(__u64 x)
 }
 
 /* The peer of a datagram by a `struct sockaddr` in user memory. */
-static __always_inline void read_name(struct addresses *a, __u64 name)
+SEPARATE int read_name(struct addresses *a, __u64 name)
 {
 	struct {
 		__u16 family;
@@ -120,26 +117,26 @@ static __always_inline void read_name(struct addresses *a, __u64 name)
 		__u8 v6[16];
 	} from = {};
 
-	if (!name || bpf_probe_read_user(&from, 8, (void *)name))
-		return;
+	if (!a || !name || bpf_probe_read_user(&from, 8, (void *)name))
+		return 0;
 	if (from.family == AF_INET) {
 		read_v4(a->remote, from.v4);
 	} else if (from.family == AF_INET6) {
 		if (bpf_probe_read_user(a->remote, 16, (void *)name + 8))
-			return;
+			return 0;
 	} else {
-		return;
+		return 0;
 	}
 	a->remote_port = __builtin_bswap16(from.port);
+	return 1;
 }
 
 static __always_inline int datagram(struct sock *sk, struct task_struct *task, int ret, int out, struct call *c)
 {
-	const struct kindling_config *conf = kindling_conf();
 	struct moved m = {};
 	int show;
 
-	if (!conf || (!kindling_target_task(task) && !kindling_target_port(sk, task)))
+	if (!kindling_target_task(task) && !kindling_target_port(sk, task))
 		return 0;
 	show = locate(c, sk, task, ret, out, 1);
 	if (ret < 0)
@@ -155,8 +152,10 @@ static __always_inline int datagram(struct sock *sk, struct task_struct *task, i
 		m.addresses.family = 0;
 	m.flow = mix(mix(mix(m.flow + 0x9e3779b97f4a7c15ULL) ^ *(__u64 *)m.addresses.remote) ^ *(__u64 *)(m.addresses.remote + 8)) ^
 		 ((__u64)m.addresses.remote_port << 48);
-	apply_budget(&m, conf);
-	publish(&m, show && m.want ? c : NULL);
+	if (apply_budget(&m) && show)
+		publish(&m, c);
+	else
+		publish_bare(&m);
 	return 0;
 }
 

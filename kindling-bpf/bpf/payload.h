@@ -5,7 +5,7 @@
 
 #include "call.h"
 
-#define IOV_STEPS 40
+#define IOV_STEPS 24
 
 /* How much of one direction of a flow is worth copying; user space writes it. */
 struct kindling_budget {
@@ -47,13 +47,18 @@ struct source {
 };
 
 /* Set `skipped` and `want` by the budget of the flow. */
-static __always_inline void apply_budget(struct moved *m, const struct kindling_config *conf)
+SEPARATE int apply_budget(struct moved *m)
 {
-	__u32 dir = m->flags & SEG_IN ? DIR_IN : DIR_OUT;
-	__u32 index = m->flow & (BUDGETS - 1);
-	__u32 want = m->len < conf->payload ? m->len : conf->payload;
-	struct kindling_budget *b = bpf_map_lookup_elem(&kindling_budget, &index);
+	const struct kindling_config *conf = kindling_conf();
+	struct kindling_budget *b;
+	__u32 dir, index, want;
 
+	if (!m || !conf)
+		return 0;
+	dir = m->flags & SEG_IN ? DIR_IN : DIR_OUT;
+	index = m->flow & (BUDGETS - 1);
+	want = m->len < conf->payload ? m->len : conf->payload;
+	b = bpf_map_lookup_elem(&kindling_budget, &index);
 	m->skipped = 0;
 	if (b && b->flow == m->flow) {
 		if (want > b->most[dir])
@@ -72,6 +77,7 @@ static __always_inline void apply_budget(struct moved *m, const struct kindling_
 		}
 	}
 	m->want = want;
+	return want;
 }
 
 static __noinline int fill_segment(struct segment *r, struct moved *m, __u32 captured)
@@ -207,26 +213,23 @@ static __always_inline int bare(struct moved *m)
 	return 1;
 }
 
-/*
- * These are global functions, so that the verifier checks them once, by themselves, and not along every path that leads to
- * them, which are too many. Before Linux 5.12 they can take no pointers: then the path says where the thread's segment is.
- */
 #ifdef KINDLING_DIRECT
-__noinline int publish_flat(struct moved *m, __u64 from)
+SEPARATE int publish_flat(struct moved *m, __u64 from)
 {
 	return m ? flat(m, from) : 0;
 }
 
-__noinline int publish_vector(struct moved *m, struct source *s)
+SEPARATE int publish_vector(struct moved *m, struct source *s)
 {
 	return m && s ? vector(m, s) : 0;
 }
 
-__noinline int publish_bare(struct moved *m)
+SEPARATE int publish_bare(struct moved *m)
 {
 	return m ? bare(m) : 0;
 }
 #else
+/* Without pointers to pass, the path says where the thread's segment is. */
 struct outgoing {
 	struct moved moved;
 	struct source source;
@@ -269,8 +272,10 @@ static __always_inline int publish_as(struct moved *m, struct source *s, __u64 h
 #endif
 
 /* Publish `m` with the payload that `c` has, or without any if `c` is NULL. 0 if the ring was full. */
-static __always_inline int publish(struct moved *m, struct call *c)
+SEPARATE int publish(struct moved *m, struct call *c)
 {
+	if (!m)
+		return 0;
 	if (!c || !m->want || (!c->iov && !c->buffer))
 		return publish_bare(m);
 	if (c->buffer) {

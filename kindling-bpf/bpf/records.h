@@ -5,6 +5,16 @@
 
 #include "kindling.bpf.h"
 
+/*
+ * A global function is checked by the verifier once, by itself, and not along every path that leads to it, of which there are
+ * too many here. Before Linux 5.12 it can take no pointers, so elsewhere the same functions are inlined.
+ */
+#ifdef KINDLING_DIRECT
+#define SEPARATE __noinline
+#else
+#define SEPARATE static __always_inline
+#endif
+
 enum tag {
 	TAG_SEGMENT = 1,
 	TAG_DATAGRAM = 2,

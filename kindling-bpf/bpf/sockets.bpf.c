@@ -47,7 +47,7 @@ static __always_inline void sock_forget(struct sock *sk)
 /* Where a thread is in a sendmmsg or recvmmsg, whose messages all come with the same arguments. */
 struct progress {
 	__u64 vec;
-	__u64 sk;
+	__u64 cookie;
 	__u32 index;
 	__u32 out;
 };
@@ -74,24 +74,29 @@ struct {
 	__type(value, struct sender);
 } kindling_sender SEC(".maps");
 
-static __noinline int mmsg_index(struct sock *sk, struct call *c, int ret, __u32 *index)
+/* Which message of its call this is. */
+SEPARATE int mmsg_index(struct call *c, __u64 cookie, int ret)
 {
 	__u64 id = bpf_get_current_pid_tgid();
 	struct progress *p = bpf_map_lookup_elem(&kindling_mmsg, &id);
-	struct progress fresh = { .vec = c->vec, .sk = (__u64)sk, .out = c->out };
+	struct progress fresh = { .cookie = cookie };
+	__u32 index = 0;
 
-	*index = 0;
-	if (p && p->vec == c->vec && p->sk == (__u64)sk && p->out == (__u32)c->out)
-		*index = p->index;
+	if (!c)
+		return 0;
+	fresh.vec = c->vec;
+	fresh.out = c->out;
+	if (p && p->vec == c->vec && p->cookie == cookie && p->out == (__u32)c->out)
+		index = p->index;
 	/* An error, or the last message, ends the call. */
-	if (ret < 0 || *index + 1 >= c->vlen) {
+	if (ret < 0 || index + 1 >= c->vlen) {
 		if (p)
 			bpf_map_delete_elem(&kindling_mmsg, &id);
-		return 0;
+		return index;
 	}
-	fresh.index = *index + 1;
+	fresh.index = index + 1;
 	bpf_map_update_elem(&kindling_mmsg, &id, &fresh, BPF_ANY);
-	return 0;
+	return index;
 }
 
 /*
@@ -101,11 +106,18 @@ static __noinline int mmsg_index(struct sock *sk, struct call *c, int ret, __u32
 static __always_inline int current_call(struct call *c, struct sock *sk, struct task_struct *task, int out)
 {
 	struct pt_regs *regs = (struct pt_regs *)bpf_task_pt_regs(task);
+	struct arguments a;
 	struct file *file;
 
 	if (regs->ax != -38UL || (task->thread_info.status & TS_COMPAT))
 		return 0;
-	if (!decode_call(c, regs->orig_ax, regs->di, regs->si, regs->dx, regs->r10, regs->r8) || c->out != out)
+	a.nr = regs->orig_ax;
+	a.a0 = regs->di;
+	a.a1 = regs->si;
+	a.a2 = regs->dx;
+	a.a3 = regs->r10;
+	a.a4 = regs->r8;
+	if (!decode_call(c, &a) || c->out != out)
 		return 0;
 	return socket_of(task, c->fd, &file) == sk->sk_socket;
 }
@@ -122,7 +134,7 @@ static __always_inline int current_message(struct call *c, struct sock *sk, int 
 		/* A stream may end a batch of messages early without a word, and so may a timeout. */
 		if (!udp || c->timeout || !conf || (!conf->mmsg && c->vlen > 1))
 			return 0;
-		mmsg_index(sk, c, ret, &index);
+		index = mmsg_index(c, bpf_get_socket_cookie(sk), ret);
 	}
 	return ret >= 0 && decode_message(c, index);
 }

@@ -14,7 +14,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 #define NR_SENDFILE 40
 #define NR_SPLICE 275
 #define TCP_SYN_RECV 3
-#define MESSAGES 16 /* of one sendmmsg or recvmmsg */
+#define MESSAGES 64 /* of one sendmmsg or recvmmsg */
 
 /* Whether this kernel has bpf_get_socket_cookie for tracing programs (5.12); the loader sets it. */
 const volatile __u32 kindling_cookies = 0;
@@ -150,6 +150,20 @@ static __always_inline struct sock *socket_at(struct task_struct *task, int fd)
 	return kind_of(sk) == KIND_NONE ? NULL : sk;
 }
 
+static __always_inline int socket_call(struct call *c, __u64 nr, struct pt_regs *regs)
+{
+	struct arguments a = {
+		.nr = nr,
+		.a0 = BPF_CORE_READ(regs, di),
+		.a1 = BPF_CORE_READ(regs, si),
+		.a2 = BPF_CORE_READ(regs, dx),
+		.a3 = BPF_CORE_READ(regs, r10),
+		.a4 = BPF_CORE_READ(regs, r8),
+	};
+
+	return decode_call(c, &a);
+}
+
 SEC("raw_tp/sys_enter")
 int kindling_enter(struct raw_args *ctx)
 {
@@ -166,8 +180,7 @@ int kindling_enter(struct raw_args *ctx)
 		return 0;
 	if (nr == NR_SPLICE || nr == NR_SENDFILE)
 		decode_inner(&p, nr, regs);
-	else if (!decode_call(&p.call, nr, BPF_CORE_READ(regs, di), BPF_CORE_READ(regs, si), BPF_CORE_READ(regs, dx),
-			      BPF_CORE_READ(regs, r10), BPF_CORE_READ(regs, r8)))
+	else if (!socket_call(&p.call, nr, regs))
 		return 0;
 	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT)
 		return 0;
@@ -194,33 +207,47 @@ int kindling_enter(struct raw_args *ctx)
 	return 0;
 }
 
-/* The messages of a sendmmsg or recvmmsg that moved: each has its length in user memory. */
-static __always_inline void messages(struct pending *p, struct sock *sk, struct task_struct *task, int count)
+/*
+ * Message `index` of the thread's call, or its only one: a function of its own for the verifier's sake (see records.h).
+ * Its length is the call's result, but for sendmmsg and recvmmsg, which put it into user memory.
+ */
+__noinline int publish_message(__u64 index, __u64 ret)
 {
-	__u64 vec = p->call.vec;
-	int i;
+	__u64 id = bpf_get_current_pid_tgid();
+	struct pending *p = bpf_map_lookup_elem(&kindling_calls, &id);
+	__u32 len = ret;
 
-	for (i = 0; i < MESSAGES && i < count; i++) {
-		struct call c = { .vec = vec, .out = p->call.out };
-		__u32 len = 0;
+	if (!p)
+		return 0;
+	index &= 1023;
+	if (p->call.vlen && bpf_probe_read_user(&len, sizeof(len), (void *)(p->call.vec + index * MMSGHDR_SIZE + 56)))
+		return 0;
+	if (p->call.vec && !decode_message(&p->call, index))
+		return 0;
+	datagram((struct sock *)p->sk, kindling_task(), len, p->call.out, &p->call);
+	return 1;
+}
 
-		if (bpf_probe_read_user(&len, sizeof(len), (void *)(vec + i * MMSGHDR_SIZE + 56)) || !decode_message(&c, i))
-			break;
-		datagram(sk, task, len, c.out, &c);
-	}
-	for (; i < count && i < 1024; i++)
-		kindling_lost(KINDLING_LOST_SEGMENT);
+__noinline int messages(__u64 count)
+{
+	__u64 i;
+
+	for (i = 0; i < MESSAGES && i < count; i++)
+		publish_message(i, 0);
+	if (count > MESSAGES)
+		kindling_lost_many(KINDLING_LOST_SEGMENT, count - MESSAGES);
+	return 0;
 }
 
 /* Bytes of several messages of a stream: they follow one another, so one length says it all. */
-static __always_inline int sum_of(struct pending *p, int count)
+__noinline int sum_of(__u64 vec, __u64 count)
 {
 	__u32 len = 0, sum = 0;
-	int i;
+	__u64 i;
 
-	for (i = 0; i < 64 && i < count; i++)
-		if (!bpf_probe_read_user(&len, sizeof(len), (void *)(p->call.vec + i * MMSGHDR_SIZE + 56)))
-			sum += len;
+	for (i = 0; i < MESSAGES && i < count; i++)
+		if (!bpf_probe_read_user(&len, sizeof(len), (void *)(vec + i * MMSGHDR_SIZE + 56)))
+			sum += forget(len);
 	return sum;
 }
 
@@ -237,15 +264,15 @@ static __always_inline void finish(struct pending *p, struct task_struct *task, 
 	kind = kind_of(sk);
 	if (p->call.vlen) {
 		if (kind == KIND_UDP) {
-			messages(p, sk, task, ret);
+			messages(ret);
 			return;
 		}
-		ret = sum_of(p, ret);
-	} else if (p->call.vec && !p->bare) {
+		ret = sum_of(p->call.vec, ret);
+	} else if (p->call.vec && kind != KIND_UDP) {
 		decode_message(&p->call, 0);
 	}
 	if (kind == KIND_UDP)
-		datagram(sk, task, ret, p->call.out, &p->call);
+		publish_message(0, ret);
 	else if (ret || (kind == KIND_UNIX && !p->call.out && BPF_CORE_READ(sk, sk_shutdown) == 3))
 		stream(sk, task, ret, p->call.out, kind, &p->call, p->call.flags);
 }

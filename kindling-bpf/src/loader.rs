@@ -63,7 +63,22 @@ pub(crate) fn load(path: Path, ring_bytes: u32, cookies: bool, users: &[UserObje
     Ok(Loaded { ebpf, ring, losses, users })
 }
 
+/// The verifier gives up with EAGAIN when a signal comes, so it is asked again.
+fn patiently(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
+    for _ in 0..20 {
+        match load() {
+            Err(ProgramError::LoadError { io_error, .. }) if io_error.kind() == std::io::ErrorKind::WouldBlock => {}
+            done => return done,
+        }
+    }
+    load()
+}
+
 fn load_ours(name: &str, program: &mut Program, btf: &Btf) -> Result<(), ProgramError> {
+    patiently(|| load_one_of_ours(name, program, btf))
+}
+
+fn load_one_of_ours(name: &str, program: &mut Program, btf: &Btf) -> Result<(), ProgramError> {
     match program {
         Program::BtfTracePoint(p) => p.load(tracepoint(name), btf),
         Program::RawTracePoint(p) => p.load(),
@@ -80,9 +95,10 @@ pub(crate) fn attach(ebpf: &mut Ebpf) -> Result<(), StartError> {
             Program::BtfTracePoint(p) => p.attach().map(drop),
             Program::RawTracePoint(p) => p.attach(tracepoint(name)).map(drop),
             Program::CgroupSockAddr(p) => {
+                // By a link, which never stands in the way of others; `Single` is aya's word for no flags.
                 // Without it the peers of unconnected sockets are unknown; capabilities say so.
                 if let Some(root) = targets::unified_mount().and_then(|path| std::fs::File::open(path).ok())
-                    && let Err(error) = p.attach(root, CgroupAttachMode::AllowMultiple)
+                    && let Err(error) = p.attach(root, CgroupAttachMode::Single)
                 {
                     tracing::info!(%error, "senders of datagrams on unconnected sockets stay unknown");
                 }
