@@ -62,14 +62,14 @@ fn look(message: &[u8], length: usize, usual: bool) -> Look {
     let whole = message.len() >= length;
     let [questions, answers, ..] = header.counts;
     let empty = questions == 0 && answers == 0;
-    if !plausible(header, length) || !(whole || usual || clean(header)) || (empty && !usual) {
+    if !plausible(header, length) || !(whole || clean(header)) || (empty && !usual) {
         return Look::Unlike;
     }
     let sender = if header.is_response() { Sender::Server } else { Sender::Client };
     let question = match (questions, wire::question(message)) {
         (0, _) => None,
         (_, Some(question)) if sane(question.class, question.kind, usual) && !netbios(message) => Some(question),
-        (_, None) if !whole => return Look::Short,
+        (_, None) if !whole && wire::question_is_cut(message) => return Look::Short,
         _ => return Look::Unlike,
     };
     if !whole {

@@ -229,7 +229,7 @@ impl Protocol for Dns {
     }
 
     /// Header and question tell all that pairs.
-    fn salvage(cx: &mut Context<'_, Self>, input: &Bytes) -> Option<Message> {
+    fn salvage(cx: &mut Context<'_, Self>, input: &Bytes, _hidden: u64) -> Option<Message> {
         let mut message = Message::read(input.get(2..).map(|wire| input.slice_ref(wire))?).ok()?;
         message.question?;
         if message.is_response() {

@@ -84,6 +84,19 @@ pub(super) fn question(message: &[u8]) -> Option<Question> {
     Some(Question { kind, class, hash, end: at + 4 })
 }
 
+/// Whether the first question is right as far as it goes.
+pub(super) fn question_is_cut(message: &[u8]) -> bool {
+    let mut at = Header::LEN;
+    while let Some(&length) = message.get(at) {
+        match length {
+            0 => return message.len() < at + 5,
+            1..=MAX_LABEL if at - Header::LEN < MAX_NAME => at += 1 + usize::from(length),
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// One record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record<'a> {
@@ -286,8 +299,10 @@ mod tests {
         assert_ne!(lower.hash, other.hash);
         assert_eq!((lower.kind, lower.class, lower.end), (1, 1, 21));
         for cut in 0..9 {
-            assert_eq!(question(&message(&b"\x03www\0\0\x01\0\x01"[..cut])), None);
+            let cut = message(&b"\x03www\0\0\x01\0\x01"[..cut]);
+            assert!(question(&cut).is_none() && question_is_cut(&cut));
         }
+        assert!(!question_is_cut(&message(b"\x03www\xc0")));
         assert_eq!(question(&message(b"\xc0\x0c\0\x01\0\x01")), None);
     }
 

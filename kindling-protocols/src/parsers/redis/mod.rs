@@ -186,7 +186,7 @@ fn before_snapshot(input: &[u8]) -> Parse<Message> {
     }
     match wire::line(input, 0) {
         Ok((_, used)) => {
-            let reply = Reply { kind: Kind::BulkString, ..Reply::default() };
+            let reply = Reply::snapshot();
             Parse::Switch(Some(Message::Reply(reply)), Span::of(used), Next::Opaque)
         }
         Err(stop) => unfinished(&Step::<()>::Stop(stop)),

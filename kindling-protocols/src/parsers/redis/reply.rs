@@ -13,9 +13,9 @@ use crate::parse::{Needed, Reject, Span};
 #[derive(Clone, Debug, Default)]
 pub struct Reply {
     pub(super) kind: Kind,
-    pub(super) elements: Option<u64>,
+    elements: Option<u32>,
     /// What an error says.
-    pub(super) error: Text,
+    pub(super) error: Box<[u8]>,
     pub(super) word: Word,
     pub(super) push: Option<Box<Push>>,
     pub(super) part: Part,
@@ -88,8 +88,22 @@ impl Reply {
 
     /// How many elements it says it has, pairs for a map; `None` for values without elements and for those of unknown length.
     #[must_use]
-    pub const fn elements(&self) -> Option<u64> {
+    pub const fn elements(&self) -> Option<u32> {
         self.elements
+    }
+
+    /// The head of a replication stream.
+    pub(super) fn snapshot() -> Self {
+        Self { kind: Kind::BulkString, ..Self::default() }
+    }
+
+    fn whole(&mut self, kind: Kind, text: &[u8]) {
+        self.kind = kind;
+        match kind {
+            Kind::Error | Kind::BulkError => self.error = text.get(..ERROR).unwrap_or(text).into(),
+            Kind::SimpleString => self.word = word(text),
+            _ => {}
+        }
     }
 
     /// Whether it is an error.
@@ -170,6 +184,9 @@ const CHUNKS: u64 = u64::MAX - 1;
 /// The reply, or the part of one, at the start of `input`.
 pub(super) fn step(paused: &mut Option<Box<Building>>, input: &[u8], seen: usize) -> Step<Reply> {
     let Some(mut building) = paused.take() else {
+        if let Some(step) = plain(input, seen) {
+            return step;
+        }
         let mut building = Building::new();
         let step = building.elements(input, seen);
         if matches!(step, Step::Progress(_)) {
@@ -182,6 +199,29 @@ pub(super) fn step(paused: &mut Option<Box<Building>>, input: &[u8], seen: usize
         *paused = Some(building);
     }
     step
+}
+
+/// What most replies are: one value without elements.
+fn plain(input: &[u8], seen: usize) -> Option<Step<Reply>> {
+    let mut reply = Reply::default();
+    let span = match wire::head(input, seen) {
+        Ok((Head::Line(scalar, line), used)) => {
+            reply.whole(Kind::of(scalar), line);
+            Span::of(used)
+        }
+        Ok((Head::Nil, used)) => Span::of(used),
+        Ok((Head::Bulk(Scalar::Bulk, length), used)) => {
+            reply.kind = Kind::BulkString;
+            match usize::try_from(length).ok().and_then(|n| input.get(used..)?.get(n..n.checked_add(2)?)) {
+                Some(b"\r\n") => Span::of(used + length as usize + 2),
+                Some(_) => return Some(Step::Stop(MALFORMED)),
+                None => Span::of(used).skipping(length + 2),
+            }
+        }
+        Ok(_) => return None,
+        Err(stop) => return Some(Step::Stop(stop)),
+    };
+    Some(Step::Done(reply, span))
 }
 
 impl Building {
@@ -204,7 +244,7 @@ impl Building {
             at += used;
             // A string and its line end.
             let Some(length) = body else { continue };
-            let after = usize::try_from(length).ok().and_then(|n| rest.get(used..)?.get(n..n + 2));
+            let after = usize::try_from(length).ok().and_then(|n| rest.get(used..)?.get(n..n.checked_add(2)?));
             match after {
                 Some(b"\r\n") => at += length as usize + 2,
                 Some(_) => return Step::Stop(MALFORMED),
@@ -303,10 +343,9 @@ impl Building {
         match (depth, self.index) {
             // An attribute before the reply has levels of its own, which the reply has not.
             (1, _) => {
-                self.reply.kind = kind;
-                self.reply.elements = elements;
+                self.reply.elements = elements.and_then(|n| u32::try_from(n).ok());
                 self.index = 1;
-                self.whole(kind, text);
+                self.reply.whole(kind, text);
                 return;
             }
             (2, 1) if self.may_push() => self.word(text),
@@ -324,14 +363,6 @@ impl Building {
         }
         if depth == 2 {
             self.index = self.index.saturating_add(1);
-        }
-    }
-
-    fn whole(&mut self, kind: Kind, text: &[u8]) {
-        match kind {
-            Kind::Error | Kind::BulkError => self.reply.error = text.get(..ERROR).unwrap_or(text).into(),
-            Kind::SimpleString => self.reply.word = word(text),
-            _ => {}
         }
     }
 

@@ -60,14 +60,14 @@ fn kinds_and_counts() {
         (b"*1\r\n$?\r\n;2\r\nab\r\n;0\r\n", "array", Some(1)),
     ] {
         let reply = one(input);
-        assert_eq!((reply.kind.name(), reply.elements), (kind, elements), "{}", input.escape_ascii());
+        assert_eq!((reply.kind.name(), reply.elements()), (kind, elements), "{}", input.escape_ascii());
     }
 }
 
 #[test]
 fn errors_and_words() {
-    assert_eq!(one(b"-WRONGTYPE Operation against\r\n").error, "WRONGTYPE Operation against");
-    assert_eq!(one(b"!21\r\nSYNTAX invalid syntax\r\n").error, "SYNTAX invalid syntax");
+    assert_eq!(*one(b"-WRONGTYPE Operation against\r\n").error, *b"WRONGTYPE Operation against");
+    assert_eq!(*one(b"!21\r\nSYNTAX invalid syntax\r\n").error, *b"SYNTAX invalid syntax");
     assert_eq!(one(b"+QUEUED\r\n").word, Word::Queued);
     assert_eq!(one(b"+FULLRESYNC 8f27 0\r\n").word, Word::Sync);
     assert_eq!(one(b"+1339518083.107412 [0 127.0.0.1:60866] \"keys\" \"*\"\r\n").word, Word::Monitor);

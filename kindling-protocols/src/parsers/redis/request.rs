@@ -11,14 +11,58 @@ use crate::parse::{Needed, Span};
 /// A command: its name and what tells it apart, none of its values.
 #[derive(Clone, Debug, Default)]
 pub struct Command {
-    known: Option<&'static Known>,
-    other: Text,
-    sub: Text,
+    pub(super) name: Name,
     key: Text,
     args: u64,
     number: Option<u32>,
     mode: Mode,
     pub(super) answers: Answers,
+}
+
+/// The name of an operation. What few have is kept apart, so that commands are small to move.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Name {
+    pub(super) known: Option<&'static Known>,
+    more: Option<Box<More>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct More {
+    /// A name that is not in the table, in upper case.
+    other: Text,
+    sub: Text,
+}
+
+impl Name {
+    /// One that is not in the table, in upper case.
+    pub(super) fn other(name: &[u8]) -> Self {
+        Self { known: None, more: Some(Box::new(More { other: upper(name), sub: Text::new() })) }
+    }
+
+    pub(super) fn text(&self) -> Text {
+        let mut name = self.known.map_or_else(Text::new, |known| known.name.into());
+        if let Some(more) = &self.more {
+            name.push(more.other.as_bytes());
+            if !more.sub.is_empty() {
+                name.push(b" ");
+                name.push(more.sub.as_bytes());
+            }
+        }
+        name
+    }
+
+    pub(super) fn act(&self) -> Act {
+        self.known.map_or(Act::Plain, |known| known.act)
+    }
+
+    fn sub(&self) -> &[u8] {
+        self.more.as_ref().map_or(b"", |more| more.sub.as_bytes())
+    }
+
+    /// Arguments may hold credentials, and so may an error that quotes them.
+    pub(super) fn quotes_secrets(&self) -> bool {
+        self.known.is_none_or(|known| matches!(known.act, Act::Auth | Act::Container) || known.name == "MIGRATE")
+    }
 }
 
 /// How many answers a command gets.
@@ -48,12 +92,7 @@ impl Command {
     /// The name in upper case, with its subcommand if it has one; `_OTHER` for what cannot be the name of a command.
     #[must_use]
     pub fn name(&self) -> Text {
-        let mut name = self.known.map_or_else(|| self.other.clone(), |known| known.name.into());
-        if !self.sub.is_empty() {
-            name.push(b" ");
-            name.push(self.sub.as_bytes());
-        }
-        name
+        self.name.text()
     }
 
     /// The first key, or the channel, cut to 128 bytes; empty if there is none.
@@ -69,11 +108,11 @@ impl Command {
     }
 
     pub(super) fn act(&self) -> Act {
-        self.known.map_or(Act::Plain, |known| known.act)
+        self.name.act()
     }
 
     pub(super) fn is(&self, sub: &str) -> bool {
-        self.sub == *sub
+        self.name.sub() == sub.as_bytes()
     }
 
     pub(super) const fn number(&self) -> Option<u32> {
@@ -84,25 +123,21 @@ impl Command {
         self.mode
     }
 
-    /// Arguments may hold credentials, and so may an error that quotes them.
-    pub(super) fn quotes_secrets(&self) -> bool {
-        self.known.is_none_or(|known| matches!(known.act, Act::Auth | Act::Container) || known.name == "MIGRATE")
-    }
-
     fn named(&mut self, name: &[u8]) {
-        self.known = command::lookup(name);
-        if self.known.is_none() {
-            self.other = if command::plausible(name) { upper(name) } else { "_OTHER".into() };
-        }
+        self.name = match command::lookup(name) {
+            Some(known) => Name { known: Some(known), more: None },
+            None if command::plausible(name) => Name::other(name),
+            None => Name::other(b"_OTHER"),
+        };
     }
 
     fn want(&self, index: u64, key_at: u64) -> Want {
         let act = self.act();
-        let place = match self.known {
-            Some(known) => known.key,
+        let place = match (self.name.known, &self.name.more) {
+            (Some(known), _) => known.key,
             // Modules put the key first.
-            None if self.other.as_bytes().contains(&b'.') => KeyAt::Arg(1),
-            None => KeyAt::None,
+            (None, Some(more)) if more.other.as_bytes().contains(&b'.') => KeyAt::Arg(1),
+            _ => KeyAt::None,
         };
         match (index, place) {
             (0, _) => Want::Name,
@@ -210,7 +245,7 @@ impl Building {
             };
             self.index += 1;
             self.left -= 1;
-            let after = usize::try_from(length).ok().and_then(|n| rest.get(used..)?.get(n..n + 2));
+            let after = usize::try_from(length).ok().and_then(|n| rest.get(used..)?.get(n..n.checked_add(2)?));
             match after {
                 Some(b"\r\n") => at += used + length as usize + 2,
                 Some(_) => return Step::Stop(MALFORMED),
@@ -242,7 +277,7 @@ impl Building {
         match want {
             Want::Nothing | Want::Whole => {}
             Want::Name => command.named(value),
-            Want::Sub if command::plausible(value) => command.sub = upper(value),
+            Want::Sub if command::plausible(value) => command.name.more.get_or_insert_default().sub = upper(value),
             Want::Sub => {}
             Want::Key => command.key = value.into(),
             Want::Number => command.number = wire::decimal(value),

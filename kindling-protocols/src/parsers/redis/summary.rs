@@ -5,31 +5,26 @@ use kindling_core::{Details, Text, Visit};
 use super::{
     command::{self, Act},
     reply::{Kind, Part, Reply},
-    request::Command,
+    request::{Command, Name},
 };
 use crate::{protocol::Content, shape};
 
 /// What is kept of a command and its answers, or of something sent unasked.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    operation: Text,
+    name: Name,
     key: Text,
-    act: Act,
-    /// An error may quote credentials: it does not leave, but for its first word.
-    may_quote_secrets: bool,
     commanded: bool,
     kind: Option<Kind>,
-    elements: Option<u64>,
-    error: Text,
+    elements: Option<u32>,
+    error: Box<[u8]>,
     namespace: Option<u32>,
 }
 
 impl Summary {
     pub(super) fn asked(&mut self, command: &Command) {
-        self.operation = command.name();
+        self.name = command.name.clone();
         self.key = command.key().clone();
-        self.act = command.act();
-        self.may_quote_secrets = command.quotes_secrets();
         self.commanded = true;
     }
 
@@ -39,25 +34,26 @@ impl Summary {
         }
         self.kind = Some(reply.kind());
         self.elements = reply.elements();
-        self.error = reply.error.clone();
         self.namespace = reply.namespace;
+        if !reply.error.is_empty() {
+            self.error = reply.error.clone();
+        }
     }
 
     fn unasked(&mut self, reply: &Reply) {
         match &reply.push {
             Some(push) => {
-                push.word.as_bytes().iter().for_each(|b| self.operation.push(&[b.to_ascii_uppercase()]));
+                self.name = Name::other(push.word.as_bytes());
                 self.key = push.channel.clone();
             }
-            None if reply.kind == Kind::Push => self.operation = "_OTHER".into(),
-            None => self.operation = "MONITOR".into(),
+            None if reply.kind == Kind::Push => self.name = Name::other(b"_OTHER"),
+            None => self.name = Name::other(b"MONITOR"),
         }
     }
 
     /// The first word of the error, if that is what it starts with.
     fn code(&self) -> Text {
-        let error = self.error.as_bytes();
-        let word = error.split(|b| *b == b' ').next().unwrap_or_default();
+        let word = self.error.split(|b| *b == b' ').next().unwrap_or_default();
         let is_code = (1..=command::LONGEST).contains(&word.len())
             && word.iter().all(|&b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'));
         if is_code { word.into() } else { "_OTHER".into() }
@@ -69,11 +65,12 @@ impl Summary {
 
     pub(super) fn details(&self, content: Content) -> Details {
         let error = self.failed().then(|| match content {
-            Content::Raw if self.commanded && !self.may_quote_secrets => self.error.clone(),
+            // Servers quote arguments in errors.
+            Content::Raw if self.commanded && !self.name.quotes_secrets() => self.error.as_ref().into(),
             _ => self.code(),
         });
         Details {
-            operation: self.operation.clone(),
+            operation: self.name.text(),
             resource: match content {
                 Content::Safe => shape::key(self.key.as_bytes()),
                 Content::Raw => self.key.clone(),
@@ -85,8 +82,9 @@ impl Summary {
 
     pub(super) fn attributes(&self, visit: &mut dyn Visit) {
         visit.attribute("db.system.name", "redis".into());
-        if !self.operation.is_empty() {
-            visit.attribute("db.operation.name", self.operation.clone().into());
+        let operation = self.name.text();
+        if !operation.is_empty() {
+            visit.attribute("db.operation.name", operation.into());
         }
         if let Some(namespace) = self.namespace {
             visit.attribute("db.namespace", namespace.to_string().as_str().into());
@@ -97,10 +95,10 @@ impl Summary {
         }
         visit.attribute("redis.reply.type", kind.name().into());
         if let Some(elements) = self.elements {
-            let name = if self.act == Act::Exec { "db.operation.batch.size" } else { "redis.reply.elements" };
+            let name = if self.name.act() == Act::Exec { "db.operation.batch.size" } else { "redis.reply.elements" };
             visit.attribute(name, elements.into());
         }
-        if self.act == Act::Read && !self.failed() {
+        if self.name.act() == Act::Read && !self.failed() {
             visit.attribute("redis.hit", (kind != Kind::Nil).into());
         }
     }
