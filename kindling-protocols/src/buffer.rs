@@ -115,6 +115,11 @@ impl Buffer {
         self.tail > 0
     }
 
+    /// How many bytes that follow the buffered ones were not captured.
+    pub(crate) const fn hidden(&self) -> u64 {
+        self.tail
+    }
+
     /// Stream position of the first buffered byte.
     pub(crate) fn start(&self) -> u64 {
         self.end - self.tail - self.data.len() as u64

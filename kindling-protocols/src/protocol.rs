@@ -63,9 +63,9 @@ pub trait Protocol: Sized + Send + 'static {
     }
 
     /// What can still be told of a message of which `input` is the beginning, and of whose head the rest will never come: it was not captured,
-    /// or lost, or the flow ended. The exchange is marked [`TRUNCATED`](kindling_core::Quality::TRUNCATED). Called only where
-    /// [`parse`](Self::parse) asked for more; must not change the state.
-    fn salvage(_cx: &mut Context<'_, Self>, _input: &Bytes) -> Option<Self::Message> {
+    /// or lost, or the flow ended. `hidden` bytes follow that moved with `input` and were not captured; with a message they are taken to be its
+    /// rest. The exchange is marked [`TRUNCATED`](kindling_core::Quality::TRUNCATED). `input` may be empty if `hidden` is not zero.
+    fn salvage(_cx: &mut Context<'_, Self>, _input: &Bytes, _hidden: u64) -> Option<Self::Message> {
         None
     }
 

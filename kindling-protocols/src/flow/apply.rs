@@ -154,7 +154,7 @@ impl<P: Protocol> Flow<P> {
     }
 
     /// More of a request or an answer.
-    fn extend(&mut self, sender: Sender, target: &Target<P::Key>, ready: &Ready<P>, counts: bool) {
+    pub(super) fn extend(&mut self, sender: Sender, target: &Target<P::Key>, ready: &Ready<P>, counts: bool) {
         let (opener, end) = match target.opener {
             Opener::Sender => (sender, End::Latest),
             Opener::Peer => (sender.peer(), End::Oldest),
@@ -162,6 +162,7 @@ impl<P: Protocol> Flow<P> {
         // Gone is possible: the answer may come before the request's last byte.
         let Some(pending) = self.pairs.find_mut(opener, &target.pair, end) else { return };
         P::fold(&mut pending.summary, sender, &ready.message);
+        pending.quality.insert(ready.quality);
         if opener == sender {
             pending.request_end = ready.last.at;
             pending.request_bytes += ready.bytes;
@@ -197,6 +198,7 @@ impl<P: Protocol> Flow<P> {
             return self.close_unaligned(sender, opener, &pair, after, ready, env);
         }
         P::fold(&mut pending.summary, sender, &ready.message);
+        pending.quality.insert(ready.quality);
         pending.response_bytes += ready.bytes;
         pending.first_byte.get_or_insert(ready.first.at);
         pending.replies -= 1;
@@ -253,6 +255,7 @@ impl<P: Protocol> Flow<P> {
         let exchange = self.view(env).exchange::<P>(opener, &summary, outcome, env);
         exchange.id = identity(exchange, sender, ready.offset);
         exchange.offset = ready.offset;
+        exchange.quality.insert(ready.quality);
         exchange.request_at = ready.first.at;
         exchange.task = ready.first.task;
         if answer {
@@ -374,7 +377,9 @@ impl<P: Protocol> Flow<P> {
             if cut {
                 pending.quality.insert(Quality::CUT);
             }
-            self.finish(pending, outcome, None, env);
+            // An answer that began and did not become whole.
+            let begun = outcome == Outcome::Unanswered && pending.first_byte.is_some();
+            self.finish(pending, if begun { Outcome::Cancelled } else { outcome }, None, env);
         }
     }
 

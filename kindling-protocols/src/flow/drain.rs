@@ -1,6 +1,6 @@
 //! The loop that turns buffered bytes into messages.
 
-use kindling_core::{Directive, Timestamp};
+use kindling_core::{Directive, Quality, Timestamp};
 
 use super::{
     Env, Flow, Tap,
@@ -39,11 +39,15 @@ impl<P: Protocol> Flow<P> {
         let len = half.buffer.bytes().len();
         if len == 0 && half.buffer.cut() {
             // The next message's first bytes were not captured.
+            if self.salvage_cut(sender, at, env, tap) {
+                return Step::Again;
+            }
+            let half = self.half(sender);
             half.buffer.give_up(&mut env.ledger.bytes);
             self.truncated(sender, at, env);
             return Step::Stop;
         }
-        if len == 0 || (len < half.wanted as usize && !half.overdue) {
+        if len == 0 || (len < half.wanted as usize && !half.overdue && !half.buffer.cut()) {
             return Step::Stop;
         }
         if half.lost && !self.find_place(sender, at, env) {
@@ -68,7 +72,7 @@ impl<P: Protocol> Flow<P> {
         match parsed {
             Parse::Message(message, span) => self.message(sender, message, span, part, env, tap),
             Parse::Progress(span) => self.progress(sender, span, env),
-            Parse::Incomplete(needed) => return self.incomplete(sender, needed, at, env),
+            Parse::Incomplete(needed) => return self.incomplete(sender, needed, at, env, tap),
             Parse::Reject(reject) => self.rejected(sender, reject, at, env),
             Parse::Switch(message, span, next) => {
                 match message {
@@ -83,7 +87,12 @@ impl<P: Protocol> Flow<P> {
     }
 
     /// What a protocol is given; `None` would be a registry that gave this flow another protocol's memory.
-    fn context<'c>(&'c mut self, sender: Sender, now: Timestamp, env: &'c mut Env<'_>) -> Option<Context<'c, P>> {
+    pub(super) fn context<'c>(
+        &'c mut self,
+        sender: Sender,
+        now: Timestamp,
+        env: &'c mut Env<'_>,
+    ) -> Option<Context<'c, P>> {
         let closes = |ready: &Ready<P>| match &ready.effect {
             Effect::Closes(target) => target.opener == Opener::Peer && target.pair == Pair::Order,
             _ => false,
@@ -105,7 +114,7 @@ impl<P: Protocol> Flow<P> {
     }
 
     /// A message stands at the start of what is buffered.
-    fn message(
+    pub(super) fn message(
         &mut self,
         sender: Sender,
         message: P::Message,
@@ -143,12 +152,17 @@ impl<P: Protocol> Flow<P> {
         // A request proves what was before it, an answer what is after it.
         let asks = matches!(role, Role::Opens { .. } | Role::Repeats { .. });
         self.fenced(fence && asks, env);
-        let ready = |effect, message| Ready { message, effect, first, last, offset, bytes: total };
+        let cut = std::mem::take(&mut self.half(sender).salvaged);
+        let quality = if cut { Quality::TRUNCATED } else { Quality::GOOD };
+        let ready = |effect, message| Ready { message, effect, first, last, offset, bytes: total, quality };
         let what = match role {
             Role::Ignored => return self.fenced(fence, env),
             Role::Opens { pair, open, replies } => {
                 let stamps = (first, last, offset, total);
                 let serial = self.open(sender, pair.clone(), open, replies, &message, stamps, env);
+                if cut && let Some(pending) = self.pairs.by_serial(sender, &pair, serial) {
+                    pending.quality.insert(quality);
+                }
                 Holding::Request(pair, serial)
             }
             Role::Repeats { pair, open } => {
@@ -210,16 +224,32 @@ impl<P: Protocol> Flow<P> {
         let consumed = if span.consumed == 0 && span.skip == 0 { half.buffer.bytes().len() } else { span.consumed };
         half.progress += consumed as u64 + if span.skip == Span::TO_END { 0 } else { span.skip };
         half.buffer.consume(Span { consumed, skip: span.skip }, &mut env.ledger.bytes);
-        if half.buffer.skipping() {
+        let skipping = half.buffer.skipping();
+        if P::SPEC.heads_only && span.skip > 0 {
+            self.teach_all(sender, env);
+        }
+        if skipping {
             self.teach_skip(sender, env);
         }
     }
 
-    fn incomplete(&mut self, sender: Sender, needed: Needed, at: Timestamp, env: &mut Env<'_>) -> Step {
+    fn incomplete(
+        &mut self,
+        sender: Sender,
+        needed: Needed,
+        at: Timestamp,
+        env: &mut Env<'_>,
+        tap: &mut Option<Tap<'_, P>>,
+    ) -> Step {
         let window = env.limits.reorder_window;
         let half = self.half(sender);
         let len = half.buffer.bytes().len();
         if half.buffer.cut() && needed != Needed::Partner {
+            if self.salvage_cut(sender, at, env, tap) {
+                self.ask_for_more(sender, env);
+                return Step::Again;
+            }
+            let half = self.half(sender);
             half.buffer.give_up(&mut env.ledger.bytes);
             self.truncated(sender, at, env);
             return Step::Stop;
@@ -243,14 +273,28 @@ impl<P: Protocol> Flow<P> {
 
     /// The source showed less of a message than its parser needs: it should show more of the next.
     fn truncated(&mut self, sender: Sender, at: Timestamp, env: &mut Env<'_>) {
+        self.ask_for_more(sender, env);
+        self.alignment.quality.insert(Quality::TRUNCATED);
+        self.lose(sender, at, env);
+    }
+
+    fn ask_for_more(&mut self, sender: Sender, env: &mut Env<'_>) {
         let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
         let half = self.half(sender);
-        if half.heads >= HEADS_SEEN {
+        if (HEADS_SEEN..ALL).contains(&half.heads) {
             (half.longest_head, half.heads) = (0, 0);
             env.directives.push_back(Directive::everything(env.info.flow, direction));
         }
-        self.alignment.quality.insert(kindling_core::Quality::TRUNCATED);
-        self.lose(sender, at, env);
+    }
+
+    /// Framing stands between the parts of a body, so heads are not all that is looked at.
+    fn teach_all(&mut self, sender: Sender, env: &mut Env<'_>) {
+        let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
+        let half = self.half(sender);
+        if (HEADS_SEEN..ALL).contains(&half.heads) {
+            env.directives.push_back(Directive::everything(env.info.flow, direction));
+        }
+        half.heads = ALL;
     }
 
     fn rejected(&mut self, sender: Sender, _why: Reject, at: Timestamp, env: &mut Env<'_>) {
@@ -305,6 +349,11 @@ impl<P: Protocol> Flow<P> {
                 self.message(sender, message, span, part, env, &mut tap);
             }
             Parse::Progress(span) => self.progress(sender, span, env),
+            Parse::Incomplete(_) | Parse::Reject(_) if self.half(sender).buffer.cut() => {
+                if !self.salvage_cut(sender, segment.at, env, &mut tap) {
+                    env.ledger.rejects += 1;
+                }
+            }
             Parse::Incomplete(_) | Parse::Reject(_) | Parse::Switch(..) => env.ledger.rejects += 1,
         }
         let half = self.half(sender);
@@ -331,6 +380,9 @@ impl<P: Protocol> Flow<P> {
         let direction = if sender == Sender::Client { self.client } else { self.client.opposite() };
         let half = self.half(sender);
         let (longest, seen) = (half.longest_head, half.heads);
+        if seen == ALL {
+            return;
+        }
         let longer = longest.max(u32::try_from(head).unwrap_or(u32::MAX));
         let budget = |head: u32| head.saturating_mul(2).max(LEAST_BUDGET).next_power_of_two();
         if seen < HEADS_SEEN {
@@ -351,7 +403,11 @@ impl<P: Protocol> Flow<P> {
     fn per_segment(&mut self, sender: Sender) -> u32 {
         let half = self.half(sender);
         let (longest, seen) = (half.longest_head, half.heads);
-        if seen < HEADS_SEEN { u32::MAX } else { longest.saturating_mul(2).max(LEAST_BUDGET).next_power_of_two() }
+        if seen < HEADS_SEEN || seen == ALL {
+            u32::MAX
+        } else {
+            longest.saturating_mul(2).max(LEAST_BUDGET).next_power_of_two()
+        }
     }
 }
 
@@ -361,9 +417,9 @@ fn short(len: usize) -> u32 {
 }
 
 /// The part a message plays.
-struct Part<P: Protocol> {
-    role: Role<P::Key, P::Open>,
-    fence: bool,
+pub(super) struct Part<P: Protocol> {
+    pub(super) role: Role<P::Key, P::Open>,
+    pub(super) fence: bool,
 }
 
 fn part_of<P: Protocol>(cx: &Context<'_, P>, parsed: &Parse<P::Message>) -> Option<Part<P>> {
@@ -387,5 +443,7 @@ const fn looked_at<M>(parsed: &Parse<M>, fresh: usize) -> u64 {
 const WORTH_TEACHING: u64 = 64 << 10;
 /// Heads seen in one direction before the source is told how long they are.
 const HEADS_SEEN: u8 = 3;
+/// The count of heads of a direction in which more than heads is needed.
+const ALL: u8 = u8::MAX;
 /// Least payload asked for of a segment.
 const LEAST_BUDGET: u32 = 512;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use kindling_core::{Gap, Segment, Timestamp};
+use kindling_core::{Gap, Quality, Segment, Timestamp};
 
 use crate::{
     buffer::Buffer,
@@ -24,6 +24,8 @@ pub(crate) struct Half<P: Protocol> {
     pub(crate) overdue: bool,
     /// The next byte need not start a message.
     pub(crate) lost: bool,
+    /// The next message is one whose head was cut.
+    pub(crate) salvaged: bool,
     /// First byte of the message in progress.
     pub(crate) begun: Option<Box<(Stamp, u64)>>,
     /// Bytes that count to the next message.
@@ -47,6 +49,7 @@ impl<P: Protocol> Default for Half<P> {
             waiting: None,
             overdue: false,
             lost: false,
+            salvaged: false,
             begun: None,
             progress: 0,
             held: None,
@@ -96,6 +99,7 @@ pub(crate) struct Ready<P: Protocol> {
     pub(crate) last: Stamp,
     pub(crate) offset: u64,
     pub(crate) bytes: u64,
+    pub(crate) quality: Quality,
 }
 
 /// What a message does, apart from opening.

@@ -4,6 +4,7 @@ mod align;
 mod apply;
 mod drain;
 mod half;
+mod salvage;
 mod waitlist;
 
 use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
@@ -191,6 +192,9 @@ impl<P: Protocol> Flow<P> {
 
     /// Push bytes and, after them, what waited for them.
     fn push(&mut self, sender: Sender, segment: &Segment, env: &mut Env<'_>) {
+        if self.half(sender).buffer.misses(segment.offset) {
+            self.salvage_broken(sender, segment.at, env);
+        }
         let half = self.half(sender);
         if half.buffer.push(segment, &mut env.ledger.bytes) == Pushed::Broken {
             self.lose(sender, segment.at, env);
@@ -288,6 +292,9 @@ impl<P: Protocol> Flow<P> {
     }
 
     fn gap(&mut self, sender: Sender, gap: &Gap, env: &mut Env<'_>) {
+        if self.half(sender).buffer.misses(gap.offset.saturating_add(gap.len)) {
+            self.salvage_broken(sender, gap.at, env);
+        }
         let half = self.half(sender);
         half.buffer.begin(gap.offset);
         if half.buffer.misses(gap.offset)
@@ -403,6 +410,7 @@ impl<P: Protocol> Flow<P> {
                 half.overdue = true;
                 self.drain(sender, now, env, &mut None);
             }
+            self.salvage_broken(sender, now, env);
         }
         self.expire_early(Timestamp::MAX, env);
         self.finish_all(reason, env);

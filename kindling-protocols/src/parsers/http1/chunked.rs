@@ -6,6 +6,7 @@ use crate::{
     Reject,
     parsers::http1::{
         Config,
+        message::End,
         wire::{MAX_LENGTH, line},
     },
 };
@@ -71,6 +72,20 @@ impl Chunked {
         }
     }
 
+    /// The end of the body, which has come.
+    pub(super) fn end(&self) -> End {
+        End { size: self.size, status: (self.status > 0).then_some(self.status) }
+    }
+
+    /// The same if what of `input` and the `hidden` bytes after it is left of a call is as long as the last chunk, and could be it.
+    ///
+    /// Servers send small bodies, and the last part of others, with one call that ends with the last chunk. Another chunk of so few bytes that
+    /// would end the call as well cannot be told from it; five bytes are not even enough for one.
+    pub(super) fn end_if_hidden(&self, input: &[u8], hidden: u64) -> Option<End> {
+        let fits = input.len() as u64 + hidden == LAST_CHUNK.len() as u64 && LAST_CHUNK.starts_with(input);
+        (hidden > 0 && self.trailers.is_none() && fits).then(|| self.end())
+    }
+
     /// Lines up to an empty one, from `at` on.
     fn trailers(&mut self, input: &[u8], at: usize, seen: usize, config: &Config) -> Step {
         let mut next = at;
@@ -107,6 +122,8 @@ fn size(header: &[u8]) -> Result<u64, Reject> {
         })
         .ok_or(Reject::Length)
 }
+
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,7 @@
 //!
 //! * A head that was not seen to its end says what its whole lines say. Where it ended cannot be told, nor how long the body was: with the call
 //!   or packet that carried it, as far as its exchange goes.
+//! * Of a chunked body every chunk's header must be captured, but for the last one, if the call that sent it ends with it.
 //! * Whether an answer has a body depends on its request. Where that was not seen, the answer is taken for that of a `GET`; one that has no
 //!   length and does not close the connection either, for that of a `HEAD`.
 //! * A client that announced a body with `Expect: 100-continue` and was refused must still send it or close (RFC 9110 section 10.1.1).
@@ -145,11 +146,10 @@ impl Protocol for Http1 {
 
     fn parse(cx: &mut Cx<'_>, input: &Bytes) -> Parse<Message> {
         if let Some(body) = cx.state.body(cx.sender) {
-            let status = body.status;
             return match body.step(input, cx.seen, cx.config) {
                 Step::Passed { consumed, skip } => Parse::Progress(Span::of(consumed).skipping(skip)),
                 Step::End(consumed) => {
-                    let end = End { size: body.size, status: (status > 0).then_some(status) };
+                    let end = body.end();
                     *cx.state.body(cx.sender) = None;
                     Parse::message(Message::End(end), consumed)
                 }
@@ -208,9 +208,11 @@ impl Protocol for Http1 {
         summary.attributes(content, visit);
     }
 
-    fn salvage(cx: &mut Cx<'_>, input: &Bytes) -> Option<Message> {
-        if cx.state.body(cx.sender).is_some() {
-            return None;
+    fn salvage(cx: &mut Cx<'_>, input: &Bytes, hidden: u64) -> Option<Message> {
+        if let Some(body) = cx.state.body(cx.sender) {
+            let end = body.end_if_hidden(input, hidden)?;
+            *cx.state.body(cx.sender) = None;
+            return Some(Message::End(end));
         }
         let (text, next) = wire::line(input, 0)?;
         let (fields, _) = wire::fields(input, next, cx.config).ok()?;
