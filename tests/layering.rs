@@ -101,7 +101,11 @@ const SHOWN: &[&str] = &["core", "alloc", "std", "bytes", "futures_core"];
 const FILE_LINES: usize = 400;
 const LONGER_FILES: &[Longer] = &[];
 const FUNCTION_LINES: usize = 60;
-const LONGER_FUNCTIONS: &[Longer] = &[];
+const LONGER_FUNCTIONS: &[Longer] = &[Longer {
+    what: "kindling-protocols/src/parsers/dns/names.rs#known_type",
+    lines: 80,
+    why: "a table of the registered types, a line each",
+}];
 
 #[test]
 fn modules_use_only_earlier_layers() {

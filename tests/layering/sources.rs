@@ -15,8 +15,6 @@ pub(crate) struct Source {
     pub(crate) file: PathBuf,
     /// Path of its module in the crate; empty for the root.
     pub(crate) module: Vec<String>,
-    /// Lines, all of them.
-    pub(crate) lines: usize,
     /// What is compiled outside of tests.
     pub(crate) tokens: TokenStream,
 }
@@ -25,7 +23,7 @@ impl Source {
     /// A source by its text.
     pub(crate) fn new(file: &Path, module: Vec<String>, text: &str) -> Self {
         let tokens = TokenStream::from_str(text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-        Self { file: file.to_owned(), module, lines: text.lines().count(), tokens: without_tests(tokens) }
+        Self { file: file.to_owned(), module, tokens: without_tests(tokens) }
     }
 
     /// Where `token` stands, for messages.
@@ -75,12 +73,29 @@ pub(crate) fn module_of(path: &Path) -> Vec<String> {
     parts
 }
 
-/// Modules declared as `#[cfg(test)] mod name;`, whose files hold nothing but tests.
+/// Modules declared as `#[cfg(test)] mod name;`, with or without a path, whose files hold nothing but tests.
 fn test_modules(parent: &[String], text: &str) -> Vec<Vec<String>> {
-    let lines: Vec<_> = text.lines().map(str::trim).collect();
-    let declared = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
-    let names = declared.filter_map(|pair| pair[1].strip_prefix("mod ")?.strip_suffix(';'));
-    names.map(|name| [parent, &[name.to_owned()]].concat()).collect()
+    let mut found = Vec::new();
+    let mut lines = text.lines().map(str::trim).peekable();
+    while let Some(line) = lines.next() {
+        if line != "#[cfg(test)]" {
+            continue;
+        }
+        let path = lines.peek().and_then(|next| next.strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+        if path.is_some() {
+            lines.next();
+        }
+        let name = lines.peek().and_then(|next| next.strip_prefix("mod ")?.strip_suffix(';'));
+        // A path is relative to the folder of the file, which for all but a `mod.rs` is the parent module's.
+        found.extend(match (path, name) {
+            (Some(path), Some(_)) => {
+                Some([parent.split_last().map_or(&[][..], |(_, folder)| folder), &module_of(Path::new(path))].concat())
+            }
+            (None, Some(name)) => Some([parent, &[name.to_owned()]].concat()),
+            _ => None,
+        });
+    }
+    found
 }
 
 /// The tokens without items under `#[cfg(test)]` and `#[test]`.
@@ -148,4 +163,6 @@ fn tests_do_not_count() {
 fn files_of_tests_are_known_by_their_declaration() {
     let found = test_modules(&["a".into()], "mod x;\n#[cfg(test)]\nmod tests;\nmod y;\n");
     assert_eq!(found, [["a", "tests"]]);
+    let found = test_modules(&["a".into(), "b".into()], "#[cfg(test)]\n#[path = \"b_tests.rs\"]\nmod tests;\n");
+    assert_eq!(found, [["a", "b_tests"]]);
 }
