@@ -131,15 +131,26 @@ static __always_inline __u32 udp_role(struct sock *sk)
 	return locks & SOCK_BINDPORT_LOCK ? ROLE_UNKNOWN : ROLE_CLIENT;
 }
 
+#define SOCK_DONE (1 << 1) /* sock_flag: a FIN came, which is counted as a byte */
+
+/* Where the bytes end that were received so far. A call that finds the FIN behind its bytes takes it with them, and `copied_seq` counts it. */
+static __always_inline __u32 received(struct sock *sk, struct tcp_sock *tp)
+{
+	__u32 end = KINDLING_READ(tp, copied_seq);
+	int fin = !!(KINDLING_READ(sk, __sk_common.skc_flags) & SOCK_DONE);
+
+	return end - (fin && end == KINDLING_READ(tp, rcv_nxt));
+}
+
 /* Where each direction's bytes began, and whether any moved before now. `moved`: of these, what this call moved. */
-static __always_inline void tcp_beginnings(struct flow_inet *r, struct kindling_sock *s, struct tcp_sock *tp, __u32 out, __u32 in)
+static __always_inline void tcp_beginnings(struct flow_inet *r, struct kindling_sock *s, struct sock *sk, struct tcp_sock *tp, __u32 out, __u32 in)
 {
 	__u32 una = KINDLING_READ(tp, snd_una) - (__u32)KINDLING_READ(tp, bytes_acked);
 
 	r->first_in = KINDLING_READ(tp, rcv_nxt) - (__u32)KINDLING_READ(tp, bytes_received);
 	r->first_out = una + (s->role == ROLE_CLIENT);
 	s->next[DIR_OUT] = KINDLING_READ(tp, write_seq) - out;
-	s->next[DIR_IN] = KINDLING_READ(tp, copied_seq) - in;
+	s->next[DIR_IN] = received(sk, tp) - in;
 	s->flags |= SOCK_NEXT;
 	if (s->role == ROLE_UNKNOWN || r->first_in != s->next[DIR_IN] || r->first_out != s->next[DIR_OUT])
 		r->flags |= FLOW_MIDSTREAM;
@@ -164,7 +175,7 @@ static __noinline int announce_inet(struct kindling_sock *s, struct sock *sk, st
 	if (!tp || (s->flags & SOCK_COUNTED))
 		r->flags |= FLOW_COUNTED | (s->connect_at ? 0 : FLOW_MIDSTREAM);
 	else
-		tcp_beginnings(r, s, tp, out, in);
+		tcp_beginnings(r, s, sk, tp, out, in);
 	if (s->connect_at) {
 		r->header.flags |= KINDLING_HAS_TASK | (kindling_conf() ? (kindling_conf()->hierarchy & 3) << KINDLING_HIERARCHY_SHIFT : 0);
 		r->header.pid = s->pid;

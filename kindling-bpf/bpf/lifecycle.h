@@ -10,7 +10,6 @@
 #define TCP_CLOSE 7
 #define TCP_CLOSE_WAIT 8
 
-#define SOCK_DONE (1 << 1) /* sock_flag: a FIN came, which is counted as a byte */
 
 #define EPIPE 32
 #define ECONNRESET 104

@@ -26,7 +26,7 @@ static __always_inline int place_tcp(struct moved *m, struct kindling_sock *s, s
 		m->flags |= SEG_COUNTED;
 		return 1;
 	}
-	m->seq = (out ? KINDLING_READ(tp, write_seq) : KINDLING_READ(tp, copied_seq)) - m->len;
+	m->seq = (out ? KINDLING_READ(tp, write_seq) : received(sk, tp)) - m->len;
 	ahead = m->seq - s->next[dir];
 	if (!(s->flags & SOCK_NEXT))
 		ahead = 0;
