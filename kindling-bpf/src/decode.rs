@@ -342,3 +342,7 @@ const FLOWS: usize = 1 << 18;
 const EXECS: usize = 1024;
 /// `ECANCELED` of Linux.
 const ECANCELED: i32 = 125;
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;
