@@ -5,6 +5,7 @@ mod common;
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    path::PathBuf,
     process::Stdio,
     thread,
     time::Duration,
@@ -13,10 +14,15 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::common::{example, file, finish, json, run, stderr, stdout};
+use crate::common::{example, finish, json, run, stderr, stdout};
 
 const RECORDING: &str = "examples/observe/demo.kindling";
 const SOON: Duration = Duration::from_secs(10);
+
+/// A file of the repository.
+fn file(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
 
 #[test]
 fn help_says_how_they_end() {

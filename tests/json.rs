@@ -109,6 +109,7 @@ fn complete() -> Exchange {
         Attribute { name: "user_agent.original", value: Value::Text(Text::from(&b"caf\xc3\xa9 \xfe\n"[..])) },
         Attribute { name: "http.response.body.size", value: Value::Int(-1) },
         Attribute { name: "keep_alive", value: Value::Bool(true) },
+        Attribute { name: "keep_alive", value: Value::Bool(false) },
         Attribute { name: "answers", value: Value::List(vec!["10.0.0.1".into(), "::1".into()]) },
     ];
     e

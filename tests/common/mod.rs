@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     thread,
     time::{Duration, Instant},
@@ -17,11 +16,6 @@ pub(crate) fn example(name: &str) -> Command {
     let mut command = Command::new(path);
     command.stdin(Stdio::null());
     command
-}
-
-/// A file of the repository.
-pub(crate) fn file(path: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// Wait for `child`, which must end in time, and take its output.

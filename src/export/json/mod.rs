@@ -134,7 +134,12 @@ pub fn exchange(exchange: &Exchange, out: &mut Vec<u8>) {
     object.number_or_null("tid", e.task.map(|task| task.tid));
     object.text("comm", e.task.as_ref().map(|task| task.comm.as_bytes()));
     let mut attributes = object.object("attributes");
-    e.attributes.iter().for_each(|one| attribute(one, &mut attributes));
+    for (place, one) in e.attributes.iter().enumerate() {
+        // A key comes once in an object, whatever was repeated on the wire.
+        if e.attributes.iter().take(place).all(|earlier| earlier.name != one.name) {
+            attribute(one, &mut attributes);
+        }
+    }
     attributes.end();
     object.end();
 }
