@@ -5,6 +5,7 @@ mod apply;
 mod drain;
 mod half;
 mod salvage;
+mod teach;
 mod waitlist;
 
 use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
