@@ -32,7 +32,7 @@ mod state;
 mod summary;
 mod wire;
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kindling_core::{Details, Text, Transport, Visit};
@@ -224,12 +224,17 @@ impl Protocol for Dns {
 
     fn key(key: &Key) -> Option<Text> {
         let mut text = Text::new();
-        write!(text, "{}", key.id).ok()?;
+        names::decimal(key.id, &mut text);
         Some(text)
     }
 
     /// Header and question tell all that pairs.
-    fn salvage(cx: &mut Context<'_, Self>, input: &Bytes, _hidden: u64) -> Option<Message> {
+    fn salvage(cx: &mut Context<'_, Self>, input: &Bytes, hidden: u64) -> Option<Message> {
+        let there = input.len() as u64 + hidden;
+        if hidden > 0 && 2 + u64::from(wire::u16_at(input, 0)?) > there {
+            // More of it comes with what follows, which would be taken for the next message.
+            return None;
+        }
         let mut message = Message::read(input.get(2..).map(|wire| input.slice_ref(wire))?).ok()?;
         message.question?;
         if message.is_response() {

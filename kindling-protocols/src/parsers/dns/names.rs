@@ -1,7 +1,5 @@
 //! The names of numbers. <https://www.iana.org/assignments/dns-parameters>
 
-use std::fmt::Write as _;
-
 use kindling_core::Text;
 
 /// A record's or question's type: `A`; `TYPE123` for one without a name (RFC 3597 section 5).
@@ -63,10 +61,25 @@ pub(super) fn rcode_text(number: u16) -> Text {
 }
 
 fn numbered(what: &str, number: u16) -> Text {
-    let mut text = Text::new();
-    // Writing to a text cannot fail.
-    let _ = write!(text, "{what}{number}");
+    let mut text = Text::from(what);
+    decimal(number, &mut text);
     text
+}
+
+/// Append a number; formatting as such costs more than everything else about a message.
+pub(super) fn decimal(number: u16, out: &mut Text) {
+    let mut rest = number;
+    let mut digits = [b'0'; 5];
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+        used += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.push(digits.get(digits.len() - used..).unwrap_or_default());
 }
 
 /// The name of a type that has one.
@@ -165,3 +178,23 @@ pub(super) const IXFR: u16 = 251;
 pub(super) const AXFR: u16 = 252;
 pub(super) const CAA: u16 = 257;
 pub(super) const NXDOMAIN: u16 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names() {
+        for number in [0, 1, 9, 10, 255, 1000, 65535] {
+            let mut text = Text::new();
+            decimal(number, &mut text);
+            assert_eq!(text, *number.to_string());
+        }
+        assert_eq!(type_text(28), "AAAA");
+        assert_eq!(type_text(65280), "TYPE65280");
+        assert_eq!(class_text(2), "CLASS2");
+        assert_eq!(rcode_text(3), "NXDOMAIN");
+        assert_eq!(rcode_text(4095), "RCODE4095");
+        assert_eq!(opcode_text(9), "OPCODE9");
+    }
+}

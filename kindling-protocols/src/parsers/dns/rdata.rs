@@ -25,7 +25,12 @@ fn known(message: &[u8], record: &Record<'_>) -> Option<Text> {
     let message = message.get(..record.end())?;
     let mut out = Text::new();
     match record.kind {
-        names::A => write!(out, "{}", Ipv4Addr::from(<[u8; 4]>::try_from(data).ok()?)).ok()?,
+        names::A => {
+            for (index, byte) in <[u8; 4]>::try_from(data).ok()?.into_iter().enumerate() {
+                out.push(if index > 0 { b"." } else { b"" });
+                names::decimal(byte.into(), &mut out);
+            }
+        }
         names::AAAA => write!(out, "{}", Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?)).ok()?,
         names::NS | names::CNAME | names::PTR | names::DNAME => out = wire::name(message, record.at)?,
         names::MX => {

@@ -128,8 +128,12 @@ impl Answered {
         visit.attribute("dns.flags", flags(self.flags).into());
         let [answers, authorities, additionals] = self.counts;
         visit.attribute("dns.answer.count", answers.into());
-        visit.attribute("dns.authority.count", authorities.into());
-        visit.attribute("dns.additional.count", additionals.into());
+        if authorities > 0 {
+            visit.attribute("dns.authority.count", authorities.into());
+        }
+        if additionals > 0 {
+            visit.attribute("dns.additional.count", additionals.into());
+        }
         if self.messages > 1 {
             visit.attribute("dns.message.count", self.messages.into());
         }
@@ -143,8 +147,10 @@ impl Answered {
         if !self.intact {
             visit.attribute("dns.malformed", true.into());
         }
-        let (mut kinds, mut answers, mut at) = (Vec::new(), Vec::new(), self.answers_at);
-        for _ in 0..self.answers.min(SHOWN) {
+        let shown = usize::from(self.answers.min(SHOWN));
+        let (mut kinds, mut answers) = (Vec::with_capacity(shown), Vec::with_capacity(shown));
+        let mut at = self.answers_at;
+        for _ in 0..shown {
             let Some(record) = wire::record(&self.wire, at) else { break };
             kinds.push(names::type_text(record.kind));
             answers.push(rdata::text(&self.wire, &record));

@@ -1,7 +1,6 @@
 //! How a message is written. RFC 1035 section 4, RFC 6891 (EDNS).
 
 use kindling_core::Text;
-use nom::{IResult, Parser, number::complete::be_u16};
 
 use super::names;
 
@@ -18,9 +17,10 @@ impl Header {
     pub(super) const LEN: usize = 12;
 
     pub(super) fn read(message: &[u8]) -> Option<Self> {
-        let fields: IResult<&[u8], _> = (be_u16, be_u16, be_u16, be_u16, be_u16, be_u16).parse(message);
-        let (_, (id, flags, questions, answers, authorities, additionals)) = fields.ok()?;
-        Some(Self { id, flags, counts: [questions, answers, authorities, additionals] })
+        let header = message.get(..Self::LEN)?;
+        let [id, flags] = [u16_at(header, 0)?, u16_at(header, 2)?];
+        let counts = [u16_at(header, 4)?, u16_at(header, 6)?, u16_at(header, 8)?, u16_at(header, 10)?];
+        Some(Self { id, flags, counts })
     }
 
     pub(super) const fn is_response(self) -> bool {

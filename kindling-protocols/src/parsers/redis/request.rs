@@ -4,7 +4,7 @@ use kindling_core::Text;
 
 use super::{
     command::{self, Act, KeyAt, Known},
-    wire::{self, Group, Head, MALFORMED, Scalar, Stop},
+    wire::{self, Group, Head, MALFORMED, Stop},
 };
 use crate::parse::{Needed, Span};
 
@@ -40,7 +40,7 @@ impl Name {
     }
 
     pub(super) fn text(&self) -> Text {
-        let mut name = self.known.map_or_else(Text::new, |known| known.name.into());
+        let mut name = self.known.map_or_else(Text::new, |known| Text::from(known.name));
         if let Some(more) = &self.more {
             name.push(more.other.as_bytes());
             if !more.sub.is_empty() {
@@ -132,6 +132,13 @@ impl Command {
     }
 
     fn want(&self, index: u64, key_at: u64) -> Want {
+        if let Some(Known { key: KeyAt::Arg(1), act: Act::Plain | Act::Read, .. }) = self.name.known {
+            return if index == 1 { Want::Key } else { Want::Nothing };
+        }
+        self.want_of_special(index, key_at)
+    }
+
+    fn want_of_special(&self, index: u64, key_at: u64) -> Want {
         let act = self.act();
         let place = match (self.name.known, &self.name.more) {
             (Some(known), _) => known.key,
@@ -261,7 +268,7 @@ impl Building {
 
     /// Takes what is worth keeping of the argument at the start of `rest`; returns its length, and that of its head.
     fn argument(&mut self, rest: &[u8]) -> Result<(u64, usize), Stop> {
-        let (Head::Bulk(Scalar::Bulk, length), used) = wire::head(rest, 0)? else { return Err(MALFORMED) };
+        let (length, used) = wire::string(rest)?;
         let want = self.command.want(self.index, self.key_at);
         if want != Want::Nothing {
             let need = want.bytes(length);

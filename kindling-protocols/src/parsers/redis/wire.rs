@@ -103,6 +103,21 @@ pub(super) fn head(input: &[u8], seen: usize) -> Result<(Head<'_>, usize), Stop>
     }
 }
 
+/// The length of the string at the start of `input`, which has to be one and not nil, and how many bytes its head has.
+pub(super) fn string(input: &[u8]) -> Result<(u64, usize), Stop> {
+    // Nearly all arguments are shorter than a hundred bytes.
+    match *input {
+        [b'$', ones @ b'0'..=b'9', b'\r', b'\n', ..] => Ok((u64::from(ones - b'0'), 4)),
+        [b'$', tens @ b'0'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Ok((u64::from(tens - b'0') * 10 + u64::from(ones - b'0'), 5))
+        }
+        _ => match head(input, 0)? {
+            (Head::Bulk(Scalar::Bulk, length), used) => Ok((length, used)),
+            _ => Err(MALFORMED),
+        },
+    }
+}
+
 /// What the line of a simple value says of its type: a number has digits, a truth value is `t` or `f`.
 fn checked(scalar: Scalar, line: &[u8]) -> Result<&[u8], Stop> {
     let fits = match scalar {
@@ -138,6 +153,9 @@ pub(super) fn line(rest: &[u8], seen: usize) -> Result<(&[u8], usize), Stop> {
 
 /// A length or count and its line end; `-1` is none.
 fn number(rest: &[u8], most: u64) -> Result<(Option<u64>, usize), Stop> {
+    if let [digit @ b'0'..=b'9', b'\r', b'\n', ..] = *rest {
+        return Ok((Some(u64::from(digit - b'0')), 3));
+    }
     let mut value = 0u64;
     for (at, &b) in rest.iter().enumerate() {
         match b {
