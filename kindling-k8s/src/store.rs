@@ -170,7 +170,7 @@ mod tests {
     }
 
     fn name(store: &Store, address: &str, at: u64) -> String {
-        store.by_address(ip(address), at).map_or("-".into(), ToString::to_string)
+        store.by_address(ip(address), at).map_or_else(|| "-".into(), ToString::to_string)
     }
 
     #[test]

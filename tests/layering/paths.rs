@@ -51,7 +51,7 @@ fn walk(source: &Source, tokens: &TokenStream, here: &[String], found: &mut Vec<
                     base.pop();
                     at += 3;
                 }
-                at = follow(source, &tokens, at, &base, here, found);
+                at = follow(source, &tokens, at, &base, found);
                 continue;
             }
             TokenTree::Group(group) => walk(source, &group.stream(), here, found),
@@ -62,14 +62,7 @@ fn walk(source: &Source, tokens: &TokenStream, here: &[String], found: &mut Vec<
 }
 
 /// Read the rest of a path (or a tree of paths) that starts at `base`; returns where it ends.
-fn follow(
-    source: &Source,
-    tokens: &[TokenTree],
-    mut at: usize,
-    base: &[String],
-    here: &[String],
-    found: &mut Vec<Use>,
-) -> usize {
+fn follow(source: &Source, tokens: &[TokenTree], mut at: usize, base: &[String], found: &mut Vec<Use>) -> usize {
     let mut path = base.to_vec();
     while let Some(token) = tokens.get(at) {
         match token {
@@ -86,7 +79,7 @@ fn follow(
             TokenTree::Group(tree) if tree.delimiter() == Delimiter::Brace => {
                 let inner: Vec<_> = tree.stream().into_iter().collect();
                 for branch in inner.split(|token| is_punct(token, ',')).filter(|branch| !branch.is_empty()) {
-                    follow(source, branch, 0, &path, here, found);
+                    follow(source, branch, 0, &path, found);
                 }
                 return at + 1;
             }
