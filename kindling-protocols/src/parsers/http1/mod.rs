@@ -65,7 +65,7 @@ pub struct Http1;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Config {
-    /// Bytes of a start line and its header section, or of one line of a trailer.
+    /// Bytes of a start line and its header section, or of one line of a trailer. More than 65 535 make no difference.
     pub max_head: usize,
     /// Lines of a header or trailer section.
     pub max_headers: usize,
@@ -75,7 +75,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { max_head: 64 << 10, max_headers: 256, max_chunk_header: 4 << 10 }
+        Self { max_head: wire::MAX_HEAD, max_headers: 256, max_chunk_header: 4 << 10 }
     }
 }
 
@@ -323,9 +323,10 @@ fn head<L>(
             }
         }
     };
+    let most = cx.config.max_head.min(wire::MAX_HEAD);
     match found {
-        Err(Fault::Incomplete) if input.len() > cx.config.max_head => Err(Reject::Length.into()),
-        Ok((_, _, end)) if end > cx.config.max_head => Err(Reject::Length.into()),
+        Err(Fault::Incomplete) if input.len() > most => Err(Reject::Length.into()),
+        Ok((_, _, end)) if end > most => Err(Reject::Length.into()),
         found => found,
     }
 }

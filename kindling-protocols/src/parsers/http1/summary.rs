@@ -19,26 +19,35 @@ pub struct Summary {
     kept: Vec<u8>,
     response_from: Option<u32>,
     status: Option<u16>,
-    request: Option<Half>,
-    response: Option<Half>,
+    request: Half,
+    response: Half,
 }
 
+/// One side. Sizes that are not known are [`UNKNOWN`](Half::UNKNOWN): there is one of these for every request that waits.
 #[derive(Clone, Copy, Debug)]
 struct Half {
-    minor: u8,
-    head: Option<u32>,
-    body: Option<u64>,
+    body: u64,
+    head: u32,
+    minor: Option<u8>,
+}
+
+impl Default for Half {
+    fn default() -> Self {
+        Self { body: Self::UNKNOWN, head: u32::MAX, minor: None }
+    }
 }
 
 impl Half {
+    const UNKNOWN: u64 = u64::MAX;
+
     fn new(minor: u8, head: usize, body: Body) -> Self {
-        let head = if body == Body::Unknown { None } else { u32::try_from(head).ok() };
+        let head = if body == Body::Unknown { u32::MAX } else { u32::try_from(head).unwrap_or(u32::MAX) };
         let body = match body {
-            Body::Empty => Some(0),
-            Body::Length(n) => Some(n),
-            Body::Chunked | Body::ToEnd | Body::Unknown => None,
+            Body::Empty => 0,
+            Body::Length(n) => n,
+            Body::Chunked | Body::ToEnd | Body::Unknown => Self::UNKNOWN,
         };
-        Self { minor, head, body }
+        Self { minor: Some(minor), head, body }
     }
 }
 
@@ -50,9 +59,7 @@ impl Summary {
             Message::Response(_) | Message::Blank => {}
             Message::End(end) => {
                 let half = if end.status.is_some() { &mut self.response } else { &mut self.request };
-                if let Some(half) = half {
-                    half.body = Some(end.size);
-                }
+                half.body = end.size;
                 // Of an answer whose head went unpaired this is all that is known.
                 self.status = end.status.or(self.status);
             }
@@ -60,7 +67,7 @@ impl Summary {
     }
 
     fn request(&mut self, request: &Request) {
-        self.request = Some(Half::new(request.minor(), request.head_size(), request.body()));
+        self.request = Half::new(request.minor(), request.head_size(), request.body());
         let kept = || request.fields().filter(|(name, _)| name.request_attribute().is_some() || *name == Name::Host);
         let target = strip_userinfo(request.target());
         let room = kept().map(|(_, value)| value.len().min(MAX_VALUE) + RECORD).sum::<usize>();
@@ -74,7 +81,7 @@ impl Summary {
     }
 
     fn response(&mut self, response: &Response) {
-        self.response = Some(Half::new(response.minor(), response.head_size(), response.body()));
+        self.response = Half::new(response.minor(), response.head_size(), response.body());
         self.status = Some(response.status());
         self.response_from = u32::try_from(self.kept.len()).ok();
         for (name, value) in response.fields().filter(|(name, _)| name.response_attribute().is_some()) {
@@ -142,18 +149,15 @@ impl Summary {
             (self.response, "http.response.header.size", "http.response.body.size"),
         ];
         for (half, header_size, body_size) in halves {
-            let Some(half) = half else { continue };
-            if let Some(size) = half.head {
-                visit.attribute(header_size, size.into());
+            if half.head != u32::MAX {
+                visit.attribute(header_size, half.head.into());
             }
-            if let Some(size) = half.body {
-                visit.attribute(body_size, size.into());
+            if half.body != Half::UNKNOWN {
+                visit.attribute(body_size, half.body.into());
             }
         }
-        if let Some(half) = self.response.or(self.request) {
-            let mut version = Text::from("1.");
-            version.push(&[b'0' + half.minor]);
-            visit.attribute("network.protocol.version", version.into());
+        if let Some(minor) = self.response.minor.or(self.request.minor) {
+            visit.attribute("network.protocol.version", Text::from(&[b'1', b'.', b'0' + minor][..]).into());
         }
     }
 

@@ -28,19 +28,19 @@ impl From<Reject> for Fault {
 /// A range of the head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Range {
-    pub(super) start: u32,
-    pub(super) end: u32,
+    pub(super) start: u16,
+    pub(super) end: u16,
 }
 
 impl Range {
     fn new(start: usize, end: usize) -> Self {
-        // Heads are far shorter: Config limits them.
-        let short = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        // Longer heads are rejected.
+        let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
         Self { start: short(start), end: short(end) }
     }
 
     pub(super) fn of(self, head: &[u8]) -> &[u8] {
-        head.get(self.start as usize..self.end as usize).unwrap_or_default()
+        head.get(self.start.into()..self.end.into()).unwrap_or_default()
     }
 }
 
@@ -179,11 +179,8 @@ pub(super) fn fields(input: &[u8], mut at: usize, config: &Config) -> Result<(Fi
 impl Fields {
     /// A line without a colon is no field and changes nothing: servers ignore it too.
     fn take(&mut self, field: &[u8], at: usize) {
-        let Some(colon) = field.iter().take(LONGEST_NAME + 2).position(|&b| b == b':') else { return };
-        let (name, value) = field.split_at(colon);
-        // A blank before the colon is forbidden (RFC 9112 section 5.1), and seen.
-        let Some(name) = Name::of(name.trim_ascii_end()) else { return };
-        let value = value.get(1..).unwrap_or_default();
+        let Some((name, from)) = Name::split(field) else { return };
+        let value = field.get(from..).unwrap_or_default();
         match name {
             Name::ContentLength => self.length(value),
             Name::TransferEncoding => self.coding(value),
@@ -194,7 +191,7 @@ impl Fields {
                 }
             }
             _ if self.kept.len() < MAX_KEPT => {
-                let start = at + colon + 1 + value.len() - value.trim_ascii_start().len();
+                let start = at + from + value.len() - value.trim_ascii_start().len();
                 self.kept.push((name, Range::new(start, start + value.trim_ascii().len())));
             }
             _ => {}
@@ -265,14 +262,14 @@ fn number(digits: &[u8]) -> Option<u64> {
     })
 }
 
+/// The longest head, whatever the settings say: places in it have 16 bits.
+pub(super) const MAX_HEAD: usize = u16::MAX as usize;
 /// The longest body.
 pub(super) const MAX_LENGTH: u64 = i64::MAX as u64;
 /// The longest method. The longest registered one has 17 bytes.
 pub(super) const MAX_METHOD: usize = 32;
 /// How many field values of one head are kept, repeated ones included.
 const MAX_KEPT: usize = 32;
-/// The longest name that is looked at.
-const LONGEST_NAME: usize = 24;
 
 #[cfg(test)]
 mod tests {
