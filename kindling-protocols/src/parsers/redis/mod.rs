@@ -157,8 +157,11 @@ fn server(cx: &mut Context<'_, Redis>, input: &Bytes) -> Parse<Message> {
     let act = open.map(|open| open.act);
     let (mut reply, span) = match cx.state.held(cx.overdue) {
         Some(held) => held,
-        None if act == Some(Act::Sync) && matches!(input.first(), Some(b'\n' | b'$')) => return before_snapshot(input),
-        // Only an answer to `SYNC` starts with a line feed.
+        None if act == Some(Act::Sync) && input.first() == Some(&b'$') => return snapshot(input),
+        None if matches!(act, Some(Act::Sync | Act::Psync)) && input.first() == Some(&b'\n') => {
+            return Parse::Progress(Span::of(1));
+        }
+        // Line feeds come only while a snapshot is being made.
         None if act.is_none() && input.first() == Some(&b'\n') && cx.state.patient() => {
             return Parse::Incomplete(Needed::Partner);
         }
@@ -179,16 +182,10 @@ fn server(cx: &mut Context<'_, Redis>, input: &Bytes) -> Parse<Message> {
     }
 }
 
-/// The answer to `SYNC` is a snapshot, `$<length>` or `$EOF:<mark>`; line feeds come while it is being made.
-fn before_snapshot(input: &[u8]) -> Parse<Message> {
-    if input.first() == Some(&b'\n') {
-        return Parse::Progress(Span::of(1));
-    }
+/// The answer to `SYNC` is a snapshot, `$<length>` or `$EOF:<mark>`.
+fn snapshot(input: &[u8]) -> Parse<Message> {
     match wire::line(input, 0) {
-        Ok((_, used)) => {
-            let reply = Reply::snapshot();
-            Parse::Switch(Some(Message::Reply(reply)), Span::of(used), Next::Opaque)
-        }
+        Ok((_, used)) => Parse::Switch(Some(Message::Reply(Reply::snapshot())), Span::of(used), Next::Opaque),
         Err(stop) => unfinished(&Step::<()>::Stop(stop)),
     }
 }

@@ -74,7 +74,9 @@ pub(super) enum Part {
 pub(super) struct Push {
     /// `message`, `subscribe`, `invalidate`, ...
     pub(super) word: Text,
+    /// Only messages about subscriptions have one.
     pub(super) channel: Text,
+    named: bool,
     /// How many subscriptions are left.
     pub(super) count: Option<u32>,
 }
@@ -320,7 +322,7 @@ impl Building {
         match (self.levels.len(), self.index) {
             (1, _) if scalar == Scalar::BulkError => ERROR,
             (2, 1) if self.may_push() => WORD,
-            (2, 2) if self.reply.push.is_some() => CHANNEL,
+            (2, 2) if self.reply.push.as_ref().is_some_and(|push| push.named) => CHANNEL,
             _ => 0,
         }
     }
@@ -350,7 +352,7 @@ impl Building {
             }
             (2, 1) if self.may_push() => self.word(text),
             (2, 2) => {
-                if let Some(push) = &mut self.reply.push {
+                if let Some(push) = self.reply.push.as_mut().filter(|push| push.named) {
                     push.channel = text.into();
                 }
             }
@@ -370,7 +372,7 @@ impl Building {
         let known = WORDS.iter().any(|word| word.as_bytes() == text);
         let named = text.len() < WORD && !text.is_empty() && text.iter().all(|b| b.is_ascii_alphabetic() || *b == b'-');
         if known || (self.reply.kind == Kind::Push && named) {
-            self.reply.push = Some(Box::new(Push { word: text.into(), ..Push::default() }));
+            self.reply.push = Some(Box::new(Push { word: text.into(), named: known, ..Push::default() }));
         }
     }
 }
