@@ -89,15 +89,21 @@ fn the_demo_shows_all_of_its_parts() {
     }
 }
 
-#[test]
-fn without_privileges_the_demo_says_what_is_missing_and_replays() {
-    let program = example("observe").get_program().to_owned();
-    let mut command = Command::new("setpriv");
-    command.args(["--bounding-set=-all", "--inh-caps=-all", "--"]).arg(program).stdin(Stdio::null());
+/// `observe` with these capabilities and no others; `None` where they cannot be dropped.
+fn confined(capabilities: &str) -> Option<Command> {
     if !capable() || Command::new("setpriv").arg("--version").output().is_err() {
         eprintln!("skipped: it needs setpriv, and privileges to drop");
-        return;
+        return None;
     }
+    let mut command = Command::new("setpriv");
+    command.arg(format!("--bounding-set=-all{capabilities}")).args(["--inh-caps=-all", "--"]);
+    command.arg(example("observe").get_program()).stdin(Stdio::null());
+    Some(command)
+}
+
+#[test]
+fn without_privileges_the_demo_says_what_is_missing_and_replays() {
+    let Some(mut command) = confined("") else { return };
     let output = run(command.arg("--json"));
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let message = stderr(&output);
@@ -107,6 +113,30 @@ fn without_privileges_the_demo_says_what_is_missing_and_replays() {
     let output = run(command.args(["--pid", "1"]));
     assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()));
     assert!(stderr(&output).contains("CAP_BPF"), "{}", stderr(&output));
+}
+
+/// The README's table of privileges.
+#[test]
+fn two_capabilities_suffice_and_each_is_needed() {
+    let rows = [
+        (",+bpf,+perfmon", None),
+        (",+sys_admin", None),
+        (",+bpf", Some("CAP_PERFMON")),
+        (",+perfmon", Some("CAP_BPF")),
+    ];
+    for (capabilities, missing) in rows {
+        let Some(mut command) = confined(capabilities) else { return };
+        let (port, server) = server(1);
+        let output = run(command.args(["--json", "--"]).args(client(port, &["/seen"], "exit 0")));
+        if let Some(name) = missing {
+            assert_eq!((output.status.code(), stdout(&output)), (Some(1), String::new()), "{capabilities}");
+            assert!(stderr(&output).contains(&format!("missing {name}")), "{capabilities}: {}", stderr(&output));
+        } else {
+            assert_eq!(output.status.code(), Some(0), "{capabilities}: {}", stderr(&output));
+            assert_eq!(asked(&json(&output).1), ["/seen"], "{capabilities}");
+            assert_eq!(server.join().unwrap().len(), 1);
+        }
+    }
 }
 
 #[test]
