@@ -68,7 +68,7 @@ fn look(message: &[u8], length: usize, usual: bool) -> Look {
     let sender = if header.is_response() { Sender::Server } else { Sender::Client };
     let question = match (questions, wire::question(message)) {
         (0, _) => None,
-        (_, Some(question)) if sane(question.class, question.kind, usual) && !netbios(message) => Some(question),
+        (_, Some(question)) if sane(question, usual || (whole && clean(header))) && !netbios(message) => Some(question),
         (_, None) if !whole && wire::question_is_cut(message) => return Look::Short,
         _ => return Look::Unlike,
     };
@@ -99,10 +99,13 @@ const fn clean(header: Header) -> bool {
     !header.reserved() && !coded && matches!(header.opcode(), 0 | 1 | 2 | 4 | 5 | 6)
 }
 
-fn sane(class: u16, kind: u16, usual: bool) -> bool {
+/// Whether a question is one that is asked; a type without a name only where nothing else is unusual.
+fn sane(question: wire::Question, any_type: bool) -> bool {
     // Multicast DNS uses the upper bit for itself. RFC 6762 section 5.4.
-    let class = class & 0x7fff;
-    (matches!(class, 1 | 3 | 4 | 254 | 255) && names::known_type(kind).is_some()) || (usual && kind != 0)
+    let class = question.class & 0x7fff;
+    matches!(class, 1 | 3 | 4 | 254 | 255)
+        && question.kind != 0
+        && (any_type || names::known_type(question.kind).is_some())
 }
 
 /// `CKAAAA..`: the name service of NetBIOS has the same form, and names of 32 letters from A to P. RFC 1001 section 14.1.
@@ -146,7 +149,9 @@ mod tests {
         assert_eq!(udp(&with(QUERY, 2, 0x39), None), client, "an opcode that does not exist");
         assert_eq!(udp(&with(QUERY, 3, 0x43), None), client, "bits that have to be zero");
         assert_eq!(udp(&with(QUERY, 5, 2), None), Verdict::No, "a second question that is not there");
-        assert_eq!(udp(&with(QUERY, 30, 200), None), Verdict::No, "a type nobody uses");
+        assert_eq!(udp(&with(QUERY, 30, 200), None), client, "a type without a name");
+        assert_eq!(udp(&with(&with(QUERY, 30, 200), 3, 0x40), None), Verdict::No, "and a bit that has to be zero");
+        assert_eq!(udp(&with(QUERY, 32, 9), None), Verdict::No, "a class that does not exist");
         assert_eq!(udp(&[QUERY, b"x"].concat(), None), Verdict::No, "something behind it");
         assert_eq!(udp(&[ANSWER, b"x"].concat(), Some(53)), server);
         for cut in 0..QUERY.len() {

@@ -168,6 +168,7 @@ pub(super) const MX: u16 = 15;
 pub(super) const TXT: u16 = 16;
 pub(super) const AAAA: u16 = 28;
 pub(super) const SRV: u16 = 33;
+pub(super) const NAPTR: u16 = 35;
 pub(super) const DNAME: u16 = 39;
 pub(super) const OPT: u16 = 41;
 pub(super) const DS: u16 = 43;

@@ -41,6 +41,7 @@ fn known(message: &[u8], record: &Record<'_>) -> Option<Text> {
             write!(out, "{} {} {} ", word(data, 0)?, word(data, 2)?, word(data, 4)?).ok()?;
             out.push(wire::name(message, record.at + 6)?.as_bytes());
         }
+        names::NAPTR => naming(message, record, &mut out)?,
         names::SOA => authority(message, record, &mut out)?,
         names::TXT | names::SPF => strings(data, &mut out)?,
         names::CAA => {
@@ -72,6 +73,20 @@ fn authority(message: &[u8], record: &Record<'_>, out: &mut Text) -> Option<()> 
         let [high, low] = [word(message, numbers + 4 * field)?, word(message, numbers + 4 * field + 2)?];
         write!(out, " {}", u32::from(high) << 16 | u32::from(low)).ok()?;
     }
+    Some(())
+}
+
+/// RFC 3403 section 4.1.
+fn naming(message: &[u8], record: &Record<'_>, out: &mut Text) -> Option<()> {
+    write!(out, "{} {} ", word(record.data, 0)?, word(record.data, 2)?).ok()?;
+    let mut rest = record.data.get(4..)?;
+    for _ in 0..3 {
+        let (text, after) = string(rest)?;
+        quoted(text, out);
+        out.push(b" ");
+        rest = after;
+    }
+    out.push(wire::name(message, record.end() - rest.len())?.as_bytes());
     Some(())
 }
 
@@ -210,6 +225,7 @@ mod tests {
             (names::CAA, b"\0\x05issueca.example", "0 issue \"ca.example\""),
             (names::DS, b"\x12\x34\x08\x02\xab\xcd", "4660 8 2 abcd"),
             (names::HTTPS, b"\0\x01\0\0\x01\0\x06\x02h2\x02h3\0\x03\0\x02\x01\xbb\0\x04\0\x08\x01\x02\x03\x04\x05\x06\x07\x08\0\x05\0\x01\xaa", "1 . alpn=h2,h3 port=443 ipv4hint=1.2.3.4,5.6.7.8 key5=aa"),
+            (names::NAPTR, b"\0\x0a\0\x14\x01S\x07SIP+D2U\0\x04_udp\xc0\x0c", "10 20 \"S\" \"SIP+D2U\" \"\" _udp.example.com"),
             (names::SVCB, b"\0\0\xc0\x0c", "0 example.com"),
             (44, b"\x01\x02\xff", "\\# 3 0102ff"),
             (10, b"", "\\# 0"),
