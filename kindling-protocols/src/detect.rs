@@ -91,10 +91,12 @@ impl Probing {
             self.pass_over(None, account);
             return Found::Opaque;
         }
-        if maybe && !head.is_empty() && info.transport != Transport::Udp {
-            self.hold(segment);
-        } else {
-            self.hold(segment);
+        self.hold(segment);
+        // Nothing can be joined to what was cut short.
+        let whole = segment.data.len() as u64 == segment.len;
+        if account.buffered > limits.max_buffered {
+            self.pass_over(None, account);
+        } else if !maybe || head.is_empty() || !whole || info.transport == Transport::Udp {
             self.pass_over(Some(direction), account);
         }
         Found::Nothing

@@ -254,9 +254,10 @@ impl<P: Protocol> Flow<P> {
             self.truncated(sender, at, env);
             return Step::Stop;
         }
-        if len >= P::SPEC.max_head {
+        let endless = len >= P::SPEC.max_head;
+        if endless || env.ledger.bytes.buffered > env.limits.max_buffered {
             half.buffer.give_up(&mut env.ledger.bytes);
-            env.ledger.rejects += 1;
+            env.ledger.rejects += u64::from(endless);
             self.lose(sender, at, env);
             return Step::Stop;
         }
