@@ -22,6 +22,7 @@
 //! * The selected database (`db.namespace`) is known from the first `SELECT` that was seen on; it is left out before, not taken to be 0.
 //! * `UNSUBSCRIBE` without arguments is answered once for each subscription. Where it is not known how many are of its sort, since the
 //!   connection is older than the observation, the first answer ends the exchange and the others are one-way.
+//! * A command of which a part was lost is not reported; its answer belongs to nothing.
 //! * `CLIENT REPLY` inside of `MULTI` is taken for an ordinary command.
 //! * Nesting deeper than 128, strings over 4 GiB and groups of more than 2^31 elements are rejected.
 //! * The cluster bus and replication streams are not read.
@@ -153,7 +154,7 @@ fn unfinished<T>(step: &Step<T>) -> Parse<Message> {
 }
 
 fn server(cx: &mut Context<'_, Redis>, input: &Bytes) -> Parse<Message> {
-    let open = cx.state.oldest(cx.awaiting(&Pair::Order));
+    let open = cx.awaiting(&Pair::Order).copied();
     let act = open.map(|open| open.act);
     let (mut reply, span) = match cx.state.held(cx.overdue) {
         Some(held) => held,

@@ -17,8 +17,6 @@ pub struct State {
     skip: bool,
     multi: bool,
     serial: u32,
-    /// The number of the command answered last.
-    answered: u32,
     /// A reply that waits for its command, and how long it is.
     held: Option<Box<(Reply, Span)>>,
     /// Waiting for commands is of no use: some were lost, or are not seen.
@@ -100,11 +98,6 @@ impl State {
         Open { act: command.act(), answers: command.answers, number: command.number(), serial: self.serial }
     }
 
-    /// The command that the next reply answers, of those that the engine has waiting: not one whose answer waits for the rest of it.
-    pub(super) fn oldest(&self, open: Option<&Open>) -> Option<Open> {
-        open.copied().filter(|open| open.serial != self.answered)
-    }
-
     /// The reply that was held back, and whether its wait is over.
     pub(super) fn held(&mut self, overdue: bool) -> Option<(Reply, Span)> {
         self.impatient |= overdue;
@@ -152,10 +145,8 @@ impl State {
     /// Something came from the server while `open` was the oldest command without an answer.
     pub(super) fn answered(&mut self, open: Option<Open>, reply: &mut Reply) -> After {
         reply.part = self.part(open, reply);
-        match (reply.part, open) {
-            (Part::Unasked, _) => return After::Redis,
-            (Part::Answer, Some(open)) => self.answered = open.serial,
-            _ => {}
+        if reply.part == Part::Unasked {
+            return After::Redis;
         }
         let act = open.map(|open| open.act);
         match (reply.word, act) {
