@@ -182,13 +182,4 @@ impl<M> Parse<M> {
     pub const fn message(message: M, consumed: usize) -> Self {
         Self::Message(message, Span::of(consumed))
     }
-
-    /// What an error of a streaming nom parser means, where no envelope has told the length: incomplete stays incomplete.
-    pub fn from_nom<E>(error: &nom::Err<E>) -> Self {
-        match error {
-            nom::Err::Incomplete(nom::Needed::Size(n)) => Self::Incomplete(Needed::AtLeast(*n)),
-            nom::Err::Incomplete(nom::Needed::Unknown) => Self::Incomplete(Needed::Unknown),
-            nom::Err::Error(_) | nom::Err::Failure(_) => Self::Reject(Reject::Malformed),
-        }
-    }
 }
