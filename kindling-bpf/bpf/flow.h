@@ -123,12 +123,12 @@ static __always_inline __u32 tcp_role(struct sock *sk, struct tcp_sock *tp)
 	return advanced == sent ? ROLE_SERVER : ROLE_UNKNOWN;
 }
 
-/* A UDP socket on a port that the kernel chose spoke first: nobody could have known where to find it. */
-static __always_inline __u32 udp_role(struct sock *sk)
+/* A UDP socket that chose its peer but not its own port is a client. Of any other nothing is certain. */
+static __always_inline __u32 udp_role(struct sock *sk, struct addresses *a)
 {
 	__u8 locks = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks);
 
-	return locks & SOCK_BINDPORT_LOCK ? ROLE_UNKNOWN : ROLE_CLIENT;
+	return a->remote_port && !(locks & SOCK_BINDPORT_LOCK) ? ROLE_CLIENT : ROLE_UNKNOWN;
 }
 
 #define SOCK_DONE (1 << 1) /* sock_flag: a FIN came, which is counted as a byte */

@@ -144,7 +144,8 @@ static __always_inline int datagram(struct sock *sk, struct task_struct *task, i
 	m.len = ret;
 	m.flags = (out ? 0 : SEG_IN) | SEG_COUNTED;
 	m.datagram = 1;
-	fill_addresses(&m.addresses, sk, udp_role(sk));
+	fill_addresses(&m.addresses, sk, ROLE_UNKNOWN);
+	m.addresses.role = udp_role(sk, &m.addresses);
 	m.flow = datagram_socket(sk);
 	if (!m.addresses.remote_port)
 		find_peer(&m, sk, show ? c : NULL);

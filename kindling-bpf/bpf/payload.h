@@ -97,24 +97,15 @@ static __noinline int fill_segment(struct segment *r, struct moved *m, __u32 cap
 }
 
 /*
- * The same value, of which the verifier knows nothing. Without it the verifier follows every combination of lengths
- * through the loop below and gives up.
- */
-static __always_inline __u32 forget(__u32 value)
-{
-	__u32 same = 0;
-
-	bpf_probe_read_kernel(&same, sizeof(same), &value);
-	return same;
-}
-
-/*
- * Copy from a vector of buffers. The verifier cannot relate offset and length, so the record has a quarter more space
- * than it may use and each step copies at most that quarter.
+ * Copy from a vector of buffers. The verifier cannot relate offset and length, so the record has half as much space again as it
+ * may use and each step copies at most that half. And it would follow every combination of lengths through the loop, and give
+ * up: a value that went through the record is one it knows nothing of, so all combinations look the same.
  */
 #define DEFINE_COPY_IOV(N)                                                                              \
-	static __noinline __u32 copy_iov_##N(__u8 *to, struct source *s)                                \
+	static __noinline __u32 copy_iov_##N(struct segment *r, struct source *s)                       \
 	{                                                                                               \
+		__u8 *to = (__u8 *)(r + 1);                                                             \
+		volatile __u32 *opaque = &r->captured;                                                  \
 		struct iovec_user v = {};                                                               \
 		__u32 done = 0, want = s->want, index = 0;                                              \
 		__u64 skip = s->skip;                                                                   \
@@ -135,13 +126,14 @@ static __always_inline __u32 forget(__u32 value)
 			}                                                                               \
 			n = want - done < v.len ? want - done : v.len;                                  \
 			asm volatile("" : "+r"(n));                                                     \
-			if (n > N / 4)                                                                  \
-				n = N / 4;                                                              \
+			if (n > N / 2)                                                                  \
+				n = N / 2;                                                              \
 			if (bpf_probe_read_user(to + (done & (N - 1)), n, (void *)v.base))              \
 				break;                                                                  \
 			v.base += n;                                                                    \
 			v.len -= n;                                                                     \
-			done = forget(done + n);                                                        \
+			*opaque = done + n;                                                             \
+			done = *opaque;                                                                 \
 		}                                                                                       \
 		return done < want ? done : want;                                                       \
 	}
@@ -173,10 +165,10 @@ DEFINE_COPY_IOV(16384)
 	({                                                                     \
 		struct {                                                       \
 			struct segment s;                                      \
-			__u8 data[N + N / 4];                                  \
+			__u8 data[N + N / 2];                                  \
 		} *r = kindling_reserve_as(sizeof(*r), KINDLING_LOST_SEGMENT); \
 		if (r) {                                                       \
-			fill_segment(&r->s, m, copy_iov_##N(r->data, s));      \
+			fill_segment(&r->s, m, copy_iov_##N(&r->s, s));      \
 			kindling_submit(r);                                    \
 		}                                                              \
 		r != NULL;                                                     \

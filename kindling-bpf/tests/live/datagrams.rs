@@ -37,7 +37,8 @@ fn udp_over(address: &str) {
     for path in paths() {
         let trace = trace(path, &format!("udp {address}"));
         let opened = trace.opened();
-        assert_eq!(opened.len(), 4, "{path}: {opened:#?}");
+        let ends: Vec<_> = opened.iter().map(|o| format!("{} {} {:?}", o.local, o.remote, trace.of_flow(o.flow).len())).collect();
+        assert_eq!(opened.len(), 4, "{path}: {ends:#?}");
         for (ours, text) in [("connected", "connected 0connected 1"), ("loose", "loose 0loose 1")] {
             let starts = |o: &&&kindling_core::Opened, direction| {
                 trace.segments(o.flow, direction).first().is_some_and(|s| s.data.starts_with(ours.as_bytes()))
@@ -133,10 +134,13 @@ fn the_messages_of_one_call_keep_their_own_bytes() {
 }
 
 #[test]
-fn who_has_a_port_of_the_kernels_choice_is_the_client() {
-    // Every socket of the workload is bound to port 0 by hand, which the kernel remembers as no choice of the program's.
+fn only_who_chose_the_peer_and_not_the_port_is_a_client() {
     for path in paths() {
         let trace = trace(path, "udp 127.0.0.1:0");
-        assert!(trace.opened().iter().all(|o| o.role != Role::Server), "{path}: {:#?}", trace.opened());
+        let clients: Vec<_> = trace.opened().into_iter().filter(|o| o.role == Role::Client).collect();
+        assert_eq!(clients.len(), 1, "{path}: {:#?}", trace.opened());
+        let sent = trace.segments(clients[0].flow, Direction::Out);
+        assert_eq!(sent[0].data, "connected 0", "{path}");
+        assert!(trace.opened().iter().all(|o| o.role != Role::Server), "{path}");
     }
 }
