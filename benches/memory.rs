@@ -1,4 +1,5 @@
 //! What flows cost in memory: `cargo bench --bench memory`. Fails where a figure of the documentation no longer holds.
+#![expect(clippy::print_stdout, reason = "its figures are what a bench is for")]
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -85,14 +85,14 @@ impl<P: Protocol> Pairs<P> {
         if answered == 0 || *pair != Pair::Order {
             return self.find(opener, pair, End::Oldest).map(|pending| &pending.open);
         }
-        let waits = |pending: &&Box<Pending<P>>| match answered.checked_sub(pending.replies as usize) {
+        let mut waits = |pending: &Pending<P>| match answered.checked_sub(pending.replies as usize) {
             Some(rest) => {
                 answered = rest;
                 false
             }
             None => true,
         };
-        self.queue(opener, pair)?.iter().find(waits).map(|pending| &pending.open)
+        self.queue(opener, pair)?.iter().find(|pending| waits(pending)).map(|pending| &pending.open)
     }
 
     pub(crate) fn asked(&self, opener: Sender, pair: &Pair<P::Key>) -> Option<&P::Open> {

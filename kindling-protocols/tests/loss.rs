@@ -112,7 +112,7 @@ fn measure(client: Client, loss: u64, midstream: bool) -> (u32, u32, u32) {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut talk = conversation(client, 800, &mut random);
         // The observation starts right after the last message that it misses.
-        let missed = midstream.then(|| talk.drain(..1 + random.below(40) as usize).last());
+        let missed = midstream.then(|| talk.drain(..1 + random.below(40) as usize).next_back());
         let since = missed.flatten().map(|(_, _, at)| at);
         let batch = Batch::new(Arc::default(), events(&talk, 1, loss, since, &mut random));
         let run = run(&registry, &Limits::default(), &batch).unwrap();

@@ -11,6 +11,7 @@ use crate::protocol::{Protocol, Sender};
 pub(super) type Waiting<P> = (Timestamp, Sender, Ready<P>);
 
 /// Answers that came before their requests, in order. Hardly any flow ever has one, so it is small while empty.
+#[expect(clippy::box_collection, reason = "a quarter of the size while empty")]
 pub(super) struct Waitlist<P: Protocol>(Option<Box<VecDeque<Waiting<P>>>>);
 
 impl<P: Protocol> Default for Waitlist<P> {
