@@ -3,6 +3,7 @@
 //! nginx with one worker and keep-alive serves a page of 3.8 KiB to wrk, without and with `observe` on the worker, in alternating pairs. CPU
 //! per request is the worker's own (`/proc/PID/schedstat`), so what the tracer itself uses is not in it; it is in the ratio of requests per
 //! second, because everything shares the machine. Needs root, nginx and wrk. `PAIRS` and `SECONDS` change the length.
+#![expect(clippy::print_stdout, reason = "its figures are what a bench is for")]
 
 use std::{
     io::{BufRead, BufReader, Read},
