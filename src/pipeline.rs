@@ -33,6 +33,26 @@ use pin_project::pin_project;
 /// }
 /// assert_eq!(pipeline.ledger().exchanges.pending, 0);
 /// ```
+///
+/// Live and asynchronous, on whatever runtime is there:
+///
+/// ```no_run
+/// # #[cfg(feature = "bpf")]
+/// async fn watch(pid: u32) -> Result<(), Box<dyn std::error::Error>> {
+///     use futures::TryStreamExt as _;
+///     use kindling::{Output, Pipeline, bpf::{Probe, Targets}};
+///
+///     let probe = Probe::builder().targets(Targets::new().process(pid)).start()?;
+///     let control = probe.control();
+///     let mut outputs = Pipeline::new(probe).control(control);
+///     while let Some(output) = outputs.try_next().await? {
+///         if let Output::Exchange(exchange) = output {
+///             println!("{} {}", exchange.details.operation, exchange.details.resource);
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 #[pin_project]
 #[must_use = "pipelines do nothing unless iterated or polled"]
 pub struct Pipeline<S> {
@@ -62,6 +82,7 @@ impl<S> Pipeline<S> {
     }
 
     /// Hand the engine's wishes to `control`, so that the source copies no more payload than is read: for a live probe its control handle.
+    /// Wishes name flows and not origins, so this is for a pipeline with one live source.
     pub fn control(mut self, control: impl Control + Send + 'static) -> Self {
         self.stages.control = Some(Box::new(control));
         self

@@ -1,6 +1,6 @@
 //! The demo: the shop, traced live where that is possible, else its recording.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Instant};
 
 use kindling::{
     Pipeline,
@@ -21,7 +21,7 @@ pub(crate) fn run(scope: &Scope, style: &Style) -> Result<ExitCode, Failure> {
     let shop = Shop::new()?;
     let targets = shop.pids().fold(Targets::new(), Targets::process);
     match scope.start(targets) {
-        Ok(probe) => live(probe, Open { shop, stop }, style),
+        Ok(probe) => live(probe, Open { shop, stop, until: scope.until() }, style),
         Err(failure) => {
             drop(shop);
             eprintln!("live tracing is not possible here: {}", outcome::chain(&*failure));
@@ -60,12 +60,14 @@ fn missing(capabilities: &Capabilities) -> String {
 struct Open {
     shop: Shop,
     stop: Stop,
+    until: Option<Instant>,
 }
 
 impl End for Open {
     fn over(&mut self) -> bool {
+        let late = self.until.is_some_and(|until| Instant::now() >= until);
         // A client that cannot be asked is gone.
-        self.stop.asked() || self.shop.closed().unwrap_or(true)
+        late || self.stop.asked() || self.shop.closed().unwrap_or(true)
     }
 }
 

@@ -155,8 +155,13 @@ impl Scope {
             command.go()?;
         }
         eprintln!("tracing on the {} path; Ctrl-C ends it", probe.path());
-        let until = self.duration.map(|duration| Instant::now() + duration);
+        let until = self.until();
         Ok(Live::new(probe, ScopeEnd { command, until, stop }))
+    }
+
+    /// When it ends at the latest, if it begins now.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.duration.map(|duration| Instant::now() + duration)
     }
 
     /// Attach to `targets`.
