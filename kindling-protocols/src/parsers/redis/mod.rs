@@ -31,6 +31,7 @@
 
 mod command;
 mod detect;
+mod kind;
 mod reply;
 #[cfg(test)]
 mod reply_tests;
@@ -52,7 +53,8 @@ use self::{
     wire::Stop,
 };
 pub use self::{
-    reply::{Kind, Reply},
+    kind::Kind,
+    reply::Reply,
     request::Command,
     state::{Open, State},
     summary::Summary,
@@ -86,7 +88,7 @@ impl Protocol for Redis {
     type Open = Open;
     type Summary = Summary;
 
-    const SPEC: &'static Spec = &Spec::new("redis").ports(&[6379, 6380, 26379]).max_head(65 << 10).alternations(8, 3);
+    const SPEC: &'static Spec = &Spec::new("redis").ports(&[6379, 6380, 26379]).max_head(65 << 10).alternations(0, 3);
 
     fn detect(probe: &Probe<'_>) -> Verdict {
         detect::detect(probe)

@@ -4,6 +4,7 @@ use kindling_core::Text;
 use smallvec::SmallVec;
 
 use super::{
+    kind::Kind,
     request::Step,
     wire::{self, Group, Head, MALFORMED, Scalar, Stop},
 };
@@ -20,28 +21,6 @@ pub struct Reply {
     pub(super) push: Option<Box<Push>>,
     pub(super) part: Part,
     pub(super) namespace: Option<u32>,
-}
-
-/// The type of a reply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-#[expect(missing_docs, reason = "the names are those of the specification")]
-pub enum Kind {
-    #[default]
-    Nil,
-    SimpleString,
-    Error,
-    Integer,
-    BulkString,
-    Array,
-    Boolean,
-    Double,
-    BigNumber,
-    BulkError,
-    VerbatimString,
-    Map,
-    Set,
-    Push,
 }
 
 /// What the words of a simple string mean to the connection.
@@ -119,52 +98,6 @@ impl Push {
     /// Whether it answers a command to subscribe or to unsubscribe, or could.
     pub(super) fn confirms(&self) -> bool {
         self.count.is_some() && self.word.as_bytes().ends_with(b"subscribe")
-    }
-}
-
-impl Kind {
-    /// The name in lower case: `bulk_string`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Nil => "nil",
-            Self::SimpleString => "simple_string",
-            Self::Error => "error",
-            Self::Integer => "integer",
-            Self::BulkString => "bulk_string",
-            Self::Array => "array",
-            Self::Boolean => "boolean",
-            Self::Double => "double",
-            Self::BigNumber => "big_number",
-            Self::BulkError => "bulk_error",
-            Self::VerbatimString => "verbatim_string",
-            Self::Map => "map",
-            Self::Set => "set",
-            Self::Push => "push",
-        }
-    }
-
-    const fn of(scalar: Scalar) -> Self {
-        match scalar {
-            Scalar::Simple => Self::SimpleString,
-            Scalar::Error => Self::Error,
-            Scalar::Integer => Self::Integer,
-            Scalar::Double => Self::Double,
-            Scalar::Boolean => Self::Boolean,
-            Scalar::BigNumber => Self::BigNumber,
-            Scalar::Bulk => Self::BulkString,
-            Scalar::BulkError => Self::BulkError,
-            Scalar::Verbatim => Self::VerbatimString,
-        }
-    }
-
-    const fn of_group(group: Group) -> Self {
-        match group {
-            Group::Array | Group::Attribute => Self::Array,
-            Group::Set => Self::Set,
-            Group::Map => Self::Map,
-            Group::Push => Self::Push,
-        }
     }
 }
 

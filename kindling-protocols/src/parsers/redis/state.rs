@@ -2,7 +2,8 @@
 
 use super::{
     command::Act,
-    reply::{self, Kind, Part, Reply, Word},
+    kind::Kind,
+    reply::{self, Part, Reply, Word},
     request::{self, Answers, Command, Mode},
 };
 use crate::{parse::Span, protocol::Sender};

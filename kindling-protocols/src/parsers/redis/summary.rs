@@ -4,7 +4,8 @@ use kindling_core::{Details, Text, Visit};
 
 use super::{
     command::{self, Act},
-    reply::{Kind, Part, Reply},
+    kind::Kind,
+    reply::{Part, Reply},
     request::{Command, Name},
 };
 use crate::{protocol::Content, shape};
