@@ -114,7 +114,10 @@ static __always_inline int locate(struct call *c, struct sock *sk, struct task_s
 
 static __always_inline __u64 datagram_socket(struct sock *sk)
 {
-	return number_of(sk, inode_of(sk));
+	/* Kept, because anybody may give the socket a cookie meanwhile (`ss -e` does). */
+	struct kindling_sock *s = sock_state(sk, 1);
+
+	return s ? s->flow : number_of(sk, inode_of(sk));
 }
 
 static __noinline int find_peer(struct moved *m, struct sock *sk, struct call *c)
