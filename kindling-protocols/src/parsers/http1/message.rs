@@ -72,9 +72,14 @@ pub struct End {
 struct Head {
     bytes: Bytes,
     kept: SmallVec<[(Name, Range); 8]>,
+    folded: bool,
 }
 
 impl Head {
+    fn new(bytes: Bytes, fields: Fields) -> Self {
+        Self { bytes, kept: fields.kept, folded: fields.folded }
+    }
+
     fn values(&self) -> impl Iterator<Item = (Name, &[u8])> {
         self.kept.iter().map(|(name, range)| (*name, range.of(&self.bytes)))
     }
@@ -83,7 +88,7 @@ impl Head {
 impl Request {
     pub(super) fn new(bytes: Bytes, line: RequestLine, fields: Fields, body: Body) -> Self {
         let upgrade = fields.upgrade && fields.kept.iter().any(|(name, _)| *name == Name::Upgrade);
-        Self { head: Head { bytes, kept: fields.kept }, line, body, upgrade }
+        Self { head: Head::new(bytes, fields), line, body, upgrade }
     }
 
     /// The method.
@@ -127,6 +132,10 @@ impl Request {
         self.head.values()
     }
 
+    pub(super) const fn is_folded(&self) -> bool {
+        self.head.folded
+    }
+
     /// Bytes of request line and header section.
     #[must_use]
     pub fn head_size(&self) -> usize {
@@ -136,7 +145,7 @@ impl Request {
 
 impl Response {
     pub(super) fn new(bytes: Bytes, line: StatusLine, fields: Fields, body: Body) -> Self {
-        Self { head: Head { bytes, kept: fields.kept }, line, body }
+        Self { head: Head::new(bytes, fields), line, body }
     }
 
     /// The status code.
@@ -172,6 +181,10 @@ impl Response {
     /// All fields that are looked at, in order. A folded value has its line ends in it.
     pub fn fields(&self) -> impl Iterator<Item = (Name, &[u8])> {
         self.head.values()
+    }
+
+    pub(super) const fn is_folded(&self) -> bool {
+        self.head.folded
     }
 
     /// Bytes of status line and header section.

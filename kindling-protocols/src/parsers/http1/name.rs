@@ -63,7 +63,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// All of them.
+    /// All of them, in order.
     pub const ALL: [Self; 28] = [
         Self::Method,
         Self::Target,
@@ -129,7 +129,7 @@ impl Name {
                 }
                 _ => return None,
             };
-            field.lower().as_bytes().eq_ignore_ascii_case(name).then_some((*field, name.len() + value))
+            same(name, field.lower().as_bytes()).then_some((*field, name.len() + value))
         })
     }
 
@@ -209,6 +209,29 @@ impl Name {
     }
 }
 
+/// Whether `name` is `lower` in any case: eight bytes at once, the last eight overlapping. Both have the same length, of at most 24.
+fn same(name: &[u8], lower: &[u8]) -> bool {
+    let words = |bytes: &[u8]| {
+        let (first, last) = (bytes.first_chunk()?, bytes.last_chunk()?);
+        let middle = bytes.get(8..16).and_then(<[u8]>::first_chunk).unwrap_or(last);
+        Some([*first, *middle, *last].map(u64::from_le_bytes))
+    };
+    match (words(name), words(lower)) {
+        (Some(name), Some(lower)) => name.map(lower_case) == lower,
+        _ => name.eq_ignore_ascii_case(lower),
+    }
+}
+
+/// Each byte in lower case. A byte's top bit tells whether it is a capital, from two additions that cannot carry into the next byte.
+const fn lower_case(word: u64) -> u64 {
+    const EACH: u64 = u64::MAX / 0xff;
+    let low = word & (0x7f * EACH);
+    let from_a = low + (0x80 - b'A' as u64) * EACH;
+    let past_z = low + (0x7f - b'Z' as u64) * EACH;
+    let capitals = !word & (from_a ^ past_z) & (0x80 * EACH);
+    word | (capitals >> 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +252,25 @@ mod tests {
             ["", "hos", "host", "hosts: h", "host h: x", "cookie: a", ":method: x", "x-b3-flagz: 1", "\u{212a}: x"]
         {
             assert_eq!(Name::split(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn all_are_in_order() {
+        assert!(Name::ALL.iter().enumerate().all(|(place, name)| *name as usize == place));
+    }
+
+    #[test]
+    fn lower_case_is_that_of_the_standard_library() {
+        for byte in 0..=u8::MAX {
+            let word = [byte, 0, b'Z', 0xff, byte, b'a', 0x80, byte];
+            assert_eq!(lower_case(u64::from_le_bytes(word)).to_le_bytes(), word.map(|b| b.to_ascii_lowercase()));
+        }
+        assert!(same(b"Sec-WebSocket-EXTENSIONS", b"sec-websocket-extensions"));
+        for place in 0..24 {
+            let mut name = *b"sec-websocket-extensions";
+            name[place] = b'!';
+            assert!(!same(&name, b"sec-websocket-extensions"), "{place}");
         }
     }
 

@@ -1,7 +1,6 @@
 //! What is kept of an exchange, and how it is shown.
 
 use kindling_core::{Details, Text, Visit};
-use memchr::memchr;
 
 use crate::{
     Content,
@@ -78,14 +77,21 @@ impl Summary {
         for (name, value) in kept() {
             self.put(name, if name == Name::Host { without_userinfo(value) } else { value }, MAX_VALUE);
         }
+        if request.is_folded() {
+            self.unfold(0);
+        }
     }
 
     fn response(&mut self, response: &Response) {
         self.response = Half::new(response.minor(), response.head_size(), response.body());
         self.status = Some(response.status());
-        self.response_from = u32::try_from(self.kept.len()).ok();
+        let from = self.kept.len();
+        self.response_from = u32::try_from(from).ok();
         for (name, value) in response.fields().filter(|(name, _)| name.response_attribute().is_some()) {
             self.put(name, value, MAX_VALUE);
+        }
+        if response.is_folded() {
+            self.unfold(from);
         }
     }
 
@@ -94,12 +100,17 @@ impl Summary {
         let value = value.get(..limit).unwrap_or(value);
         let [low, high] = u16::try_from(value.len()).unwrap_or(u16::MAX).to_le_bytes();
         self.kept.extend_from_slice(&[name as u8, low, high]);
-        let from = self.kept.len();
         self.kept.extend_from_slice(value);
-        if memchr(b'\n', value).is_some() {
-            // Obsolete folding reads as blanks (RFC 9112 section 5.2).
-            let folds = self.kept.iter_mut().skip(from).filter(|b| matches!(b, b'\r' | b'\n'));
-            folds.for_each(|fold| *fold = b' ');
+    }
+
+    /// Obsolete folding reads as blanks (RFC 9112 section 5.2).
+    fn unfold(&mut self, from: usize) {
+        let mut records = from;
+        while let Some([_, low, high]) = self.kept.get(records..).and_then(<[u8]>::first_chunk).copied() {
+            let value = records + RECORD;
+            records = value + usize::from(u16::from_le_bytes([low, high]));
+            let folds = self.kept.get_mut(value..records).unwrap_or_default().iter_mut();
+            folds.filter(|b| matches!(b, b'\r' | b'\n')).for_each(|fold| *fold = b' ');
         }
     }
 
@@ -201,7 +212,7 @@ impl<'a> Iterator for Records<'a> {
 
 impl<'a> Records<'a> {
     fn known((name, value): (u8, &'a [u8])) -> Option<(Name, &'a [u8])> {
-        Name::ALL.iter().copied().find(|known| *known as u8 == name).map(|name| (name, value))
+        Name::ALL.get(usize::from(name)).map(|name| (*name, value))
     }
 }
 

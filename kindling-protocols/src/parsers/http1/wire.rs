@@ -69,6 +69,8 @@ pub(super) struct Fields {
     pub(super) upgrade: bool,
     /// `Connection: close`
     pub(super) close: bool,
+    /// Whether any value goes on over a line end.
+    pub(super) folded: bool,
 }
 
 /// All `Content-Length` fields together.
@@ -165,6 +167,7 @@ pub(super) fn fields(input: &[u8], mut at: usize, config: &Config) -> Result<(Fi
             let Some((more, after)) = line(input, next) else { return Ok((fields, None)) };
             end = next + more.len();
             next = after;
+            fields.folded = true;
             lines += 1;
         }
         lines += 1;
