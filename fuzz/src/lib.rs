@@ -18,7 +18,7 @@ use crate::script::{Act, Shape, Step};
 
 /// Limits small enough that a short script reaches them.
 pub fn tight() -> Limits {
-    Limits::default().max_flows(3).max_buffered(16 << 10).max_pending(8).probe_bytes(512).flow_ledgers(true)
+    Limits::default().max_flows(3).max_buffered(2 << 10).max_pending(8).probe_bytes(512).flow_ledgers(true)
 }
 
 /// Run a script through an engine for these protocols and hold it to what it promises after every event.
