@@ -25,12 +25,7 @@ fn known(message: &[u8], record: &Record<'_>) -> Option<Text> {
     let message = message.get(..record.end())?;
     let mut out = Text::new();
     match record.kind {
-        names::A => {
-            for (index, byte) in <[u8; 4]>::try_from(data).ok()?.into_iter().enumerate() {
-                out.push(if index > 0 { b"." } else { b"" });
-                names::decimal(byte.into(), &mut out);
-            }
-        }
+        names::A => out = dotted(<[u8; 4]>::try_from(data).ok()?),
         names::AAAA => write!(out, "{}", Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?)).ok()?,
         names::NS | names::CNAME | names::PTR | names::DNAME => out = wire::name(message, record.at)?,
         names::MX => {
@@ -60,6 +55,19 @@ fn known(message: &[u8], record: &Record<'_>) -> Option<Text> {
         _ => return None,
     }
     Some(out)
+}
+
+/// An address; formatting as such costs more than everything else about an answer.
+fn dotted(address: [u8; 4]) -> Text {
+    let mut buffer = [0; 16];
+    let mut free = buffer.iter_mut();
+    for byte in address {
+        let digits = [b'0' + byte / 100, b'0' + byte / 10 % 10, b'0' + byte % 10];
+        let zeroes = if byte >= 100 { 0 } else { 1 + usize::from(byte < 10) };
+        digits.into_iter().skip(zeroes).chain(*b".").zip(&mut free).for_each(|(digit, place)| *place = digit);
+    }
+    let used = 16 - free.len();
+    buffer.get(..used.saturating_sub(1)).unwrap_or_default().into()
 }
 
 /// RFC 1035 section 3.3.13.
@@ -229,6 +237,8 @@ mod tests {
             (names::SVCB, b"\0\0\xc0\x0c", "0 example.com"),
             (44, b"\x01\x02\xff", "\\# 3 0102ff"),
             (10, b"", "\\# 0"),
+            (names::A, b"\0\x0a\x63\xff", "0.10.99.255"),
+            (names::A, b"\xff\xff\xff\xff", "255.255.255.255"),
             (names::A, b"\x01\x02\x03", "\\# 3 010203"),
             (names::TXT, b"\x05ab", "\\# 3 056162"),
             (names::MX, b"\0\x0a\xc0\xff", "\\# 4 000ac0ff"),

@@ -155,23 +155,49 @@ pub(super) fn skip_name(message: &[u8], start: usize) -> Option<usize> {
 
 /// The name at `at` as text in lower case, without the last dot; `.` for the root. Dots and backslashes in labels are escaped, bytes that
 /// do not print as `\DDD` (RFC 4343 section 2.1).
-pub(super) fn name(message: &[u8], mut at: usize) -> Option<Text> {
+pub(super) fn name(message: &[u8], at: usize) -> Option<Text> {
+    // Nearly every name is written as it stands, and put together here before it is allocated.
+    let mut buffer = [0; MAX_NAME + 1];
+    let mut free = buffer.iter_mut();
+    let mut odd = false;
+    labels(message, at, |label| {
+        for &b in label.iter().chain(b".") {
+            odd |= !(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+            if let Some(place) = free.next() {
+                *place = b.to_ascii_lowercase();
+            }
+        }
+        odd |= label.contains(&b'.');
+    })?;
+    let used = MAX_NAME + 1 - free.len();
+    if !odd {
+        // Without the last dot, unless it is all there is.
+        return Some(if used == 0 { ".".into() } else { Text::from(buffer.get(..used - 1)?) });
+    }
     let mut out = Text::new();
+    labels(message, at, |label| {
+        if !out.is_empty() {
+            out.push(b".");
+        }
+        escaped(label, &mut out);
+    })?;
+    Some(out)
+}
+
+/// Takes the labels of the name at `at` one by one.
+fn labels(message: &[u8], mut at: usize, mut take: impl FnMut(&[u8])) -> Option<()> {
     let (mut total, mut before) = (0, usize::MAX);
     loop {
         let length = *message.get(at)?;
         match length {
-            0 => break,
+            0 => return Some(()),
             1..=MAX_LABEL => {
                 let next = at + 1 + usize::from(length);
                 total += 1 + usize::from(length);
-                if total > MAX_NAME {
+                if total >= MAX_NAME {
                     return None;
                 }
-                if !out.is_empty() {
-                    out.push(b".");
-                }
-                label(message.get(at + 1..next)?, &mut out);
+                take(message.get(at + 1..next)?);
                 at = next;
             }
             0xc0.. => {
@@ -185,19 +211,9 @@ pub(super) fn name(message: &[u8], mut at: usize) -> Option<Text> {
             _ => return None,
         }
     }
-    if out.is_empty() {
-        out.push(b".");
-    }
-    Some(out)
 }
 
-fn label(label: &[u8], out: &mut Text) {
-    if label.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
-        let mut lower = [0; MAX_LABEL as usize];
-        lower.iter_mut().zip(label).for_each(|(to, from)| *to = from.to_ascii_lowercase());
-        out.push(lower.get(..label.len()).unwrap_or_default());
-        return;
-    }
+fn escaped(label: &[u8], out: &mut Text) {
     for &b in label {
         match b {
             b'.' | b'\\' => out.push(&[b'\\', b]),
