@@ -431,6 +431,26 @@ mod tests {
     }
 
     #[test]
+    fn origins_whose_clocks_have_nothing_in_common_do_not_hurry_each_other() {
+        let say = |millis, direction, text: &'static [u8]| {
+            let (data, len) = (bytes::Bytes::from_static(text), text.len() as u64);
+            Event::Segment(Segment { at: at(millis), flow: FlowId(7), direction, offset: 0, data, len, task: None })
+        };
+        let request = say(1, kindling_core::Direction::Out, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = say(2, kindling_core::Direction::In, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let opened = Event::Opened(Opened { at: at(1), flow: FlowId(7), ..Opened::default() });
+        let years_later = Arc::new(Origin::new(2, "other", "pcap"));
+        let source = vec![
+            batch(vec![opened, request]),
+            Batch::new(years_later, vec![Event::Tick(at(1 << 40))]),
+            batch(vec![answer]),
+        ];
+        let mut pipeline = Pipeline::new(source.into_iter());
+        assert_eq!((&mut pipeline).count(), 2);
+        assert_eq!((pipeline.ledger().exchanges.opened, pipeline.ledger().exchanges.complete), (1, 1));
+    }
+
+    #[test]
     fn it_can_be_sent_to_a_thread() {
         fn send<T: Send>() {}
         send::<Pipeline<vec::IntoIter<Result<Batch, ReadError>>>>();

@@ -18,7 +18,7 @@ use crate::{
 /// Put events in with [`handle_event`](Self::handle_event) or [`handle_batch`](Self::handle_batch), take results out with
 /// [`poll_exchange`](Self::poll_exchange) and [`poll_directive`](Self::poll_directive) until they return `None`. Time is that of the events:
 /// [`Event::Tick`]s keep it going while nothing else happens, and [`handle_time`](Self::handle_time) does for sources without ticks.
-/// [`handle_end`](Self::handle_end) drains everything.
+/// [`handle_end`](Self::handle_end) drains everything. Each origin has a time of its own.
 ///
 /// ```
 /// use kindling_protocols::{Engine, Limits, Registry};
@@ -80,7 +80,7 @@ impl Engine {
         }
     }
 
-    /// Time is `now`: what has waited long enough ends.
+    /// Time of the origin heard last is `now`: what has waited long enough ends.
     pub fn handle_time(&mut self, now: Timestamp) {
         self.common.now = self.common.now.max(now);
         while let Some((deadline, key)) = self.common.due() {
@@ -98,7 +98,9 @@ impl Engine {
         let mut keys: Vec<_> = self.flows.keys().copied().collect();
         keys.sort_unstable();
         for key in keys {
+            let heard = self.common.select(key.0 as usize);
             self.end(key, CloseReason::SourceEnded);
+            self.common.select(heard);
         }
         self.ages.clear();
         self.common.deadlines.clear();
@@ -114,7 +116,7 @@ impl Engine {
         self.common.directives.pop_front()
     }
 
-    /// When [`handle_time`](Self::handle_time) has something to do.
+    /// When [`handle_time`](Self::handle_time) has something to do, in the time of the origin heard last.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Timestamp> {
         self.common.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
@@ -192,7 +194,9 @@ impl Engine {
                 self.ages.push_back((slot.last_seen, key));
                 continue;
             }
+            let heard = self.common.select(key.0 as usize);
             self.end(key, CloseReason::Idle);
+            self.common.select(heard);
             self.common.ledger.flows_evicted += 1;
             return;
         }

@@ -45,13 +45,23 @@ pub(crate) struct Common {
     pub(crate) registry: Registry,
     pub(crate) limits: Limits,
     shared: Vec<Box<dyn Any + Send>>,
-    pub(crate) deadlines: BinaryHeap<Reverse<(Timestamp, Key)>>,
-    origins: Vec<(Arc<Origin>, Clock)>,
+    origins: Vec<Place>,
+    /// The origin that was heard last. Time and deadlines here are its own: the clocks of two origins have nothing in common.
     origin: usize,
     pub(crate) now: Timestamp,
+    pub(crate) deadlines: BinaryHeap<Reverse<(Timestamp, Key)>>,
     pub(crate) ledger: Ledger,
     pub(crate) out: VecDeque<Exchange>,
     pub(crate) directives: VecDeque<Directive>,
+}
+
+/// What is known of an origin; `now` and `deadlines` only while another one is heard.
+#[derive(Default)]
+struct Place {
+    origin: Arc<Origin>,
+    clock: Clock,
+    now: Timestamp,
+    deadlines: BinaryHeap<Reverse<(Timestamp, Key)>>,
 }
 
 impl Slot {
@@ -73,10 +83,10 @@ impl Common {
             shared: registry.entries().iter().map(Entry::shared).collect(),
             registry,
             limits,
-            deadlines: BinaryHeap::new(),
-            origins: vec![(Arc::default(), Clock::default())],
+            origins: vec![Place::default()],
             origin: 0,
             now: Timestamp::ZERO,
+            deadlines: BinaryHeap::new(),
             ledger: Ledger::default(),
             out: VecDeque::new(),
             directives: VecDeque::new(),
@@ -84,18 +94,32 @@ impl Common {
     }
 
     pub(crate) fn handle_origin(&mut self, origin: &Arc<Origin>) {
-        if self.origins.get(self.origin).is_some_and(|known| Arc::ptr_eq(&known.0, origin)) {
+        if self.origins.get(self.origin).is_some_and(|known| Arc::ptr_eq(&known.origin, origin)) {
             return;
         }
-        self.origin = self.origins.iter().position(|known| known.0 == *origin).unwrap_or_else(|| {
-            self.origins.push((origin.clone(), Clock::default()));
+        let place = self.origins.iter().position(|known| known.origin == *origin).unwrap_or_else(|| {
+            self.origins.push(Place { origin: origin.clone(), ..Place::default() });
             self.origins.len() - 1
         });
+        self.select(place);
+    }
+
+    /// Go over to the time and the deadlines of another origin; says which one it was.
+    pub(crate) fn select(&mut self, place: usize) -> usize {
+        let before = self.origin;
+        if place != before
+            && let Ok([left, entered]) = self.origins.get_disjoint_mut([before, place])
+        {
+            left.now = std::mem::replace(&mut self.now, entered.now);
+            left.deadlines = std::mem::replace(&mut self.deadlines, std::mem::take(&mut entered.deadlines));
+            self.origin = place;
+        }
+        before
     }
 
     pub(crate) fn handle_clock(&mut self, clock: Clock) {
         if let Some(known) = self.origins.get_mut(self.origin) {
-            known.1 = clock;
+            known.clock = clock;
         }
     }
 
@@ -200,12 +224,12 @@ impl Common {
     ) {
         let Speaker::Flow(entry, flow) = &mut slot.speaker else { return };
         let known = (self.origins.get(key.0 as usize), self.shared.get_mut(*entry));
-        let (Some((origin, clock)), Some(shared)) = known else { return };
+        let (Some(place), Some(shared)) = known else { return };
         let before = slot.ledger.is_some().then_some((self.ledger.bytes, self.ledger.exchanges));
         let mut env = Env {
             info: &slot.info,
-            origin,
-            clock: *clock,
+            origin: &place.origin,
+            clock: place.clock,
             now: self.now,
             limits: &self.limits,
             shared: &mut **shared,
