@@ -9,7 +9,10 @@
 //! the response code, `NXDOMAIN`. That a name does not exist is an answer and, unless [`Config::nxdomain_is_error`] says otherwise, no error; every other
 //! code but `NOERROR` is one.
 //!
-//! `dns.answers` lists the data of the answers as text, addresses as they are usually written, `dns.answer.types` their types.
+//! Attributes: `dns.question.name`, `.type`, `.class` (unless `IN`) and `.count` (unless 1), `dns.id`, `dns.opcode` (unless `QUERY`),
+//! `dns.response_code`, `dns.flags`, `dns.answer.count`, `dns.authority.count` and `dns.additional.count` (unless 0), `dns.answer.ttl_min`,
+//! `dns.edns.udp_size` and `.dnssec_ok`, `dns.message.count` (of transfers), `dns.malformed`; `dns.answers` lists the data of the answers as text,
+//! addresses as they are usually written, and `dns.answer.types` their types.
 //!
 //! # Limits
 //!

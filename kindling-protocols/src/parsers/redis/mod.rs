@@ -6,6 +6,9 @@
 //! resource is the shape of the first key or of the channel, with [`Content::Raw`] that itself. The status is `OK` or the first word of
 //! the error. Nil is no error; for commands that read one value, the attribute `redis.hit` is then false.
 //!
+//! Attributes: `db.system.name`, `db.operation.name`, `db.operation.batch.size` (of `EXEC`), `db.namespace` (the database's number),
+//! `db.response.status_code` (of errors), `redis.reply.type`, `redis.reply.elements` (pairs, for maps), `redis.hit`.
+//!
 //! What the server sends unasked (messages to subscribers, invalidations, lines of `MONITOR`) is one-way, named after its first word.
 //! A subscription to several channels is one exchange, complete with the last confirmation. Commands that
 //! get no answer (`CLIENT REPLY OFF` and `SKIP`) are one-way as well. After the answer to `PSYNC` or `SYNC`, and where a replica

@@ -321,6 +321,10 @@ fn inline(input: &[u8], seen: usize) -> Result<Step<Command>, Stop> {
         building.take(want, argument.get(..need).unwrap_or_default());
         building.index += 1;
     }
+    if building.command.name.known.is_none() {
+        // A line that is no command may be part of a value.
+        building.command.name = Name::other(b"_OTHER");
+    }
     building.command.args = building.index.saturating_sub(1);
     // An empty line is passed over.
     let span = Span::of(end);

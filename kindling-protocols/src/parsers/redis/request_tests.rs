@@ -78,6 +78,7 @@ fn lines() {
         ("set \"a key\" 'va lue'\r\n", "SET", "a key"),
         ("get  user:1 \n", "GET", "user:1"),
         ("AUTH hunter2\r\n", "AUTH", ""),
+        ("hunter2 hunter2\r\n", "_OTHER", ""),
         ("EVAL \"return \\\" 1\" 1 k:1\r\n", "EVAL", "k:1"),
     ] {
         for piece in [1, 1000] {
