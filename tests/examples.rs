@@ -3,6 +3,7 @@
 mod common;
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Write as _},
     path::PathBuf,
@@ -63,6 +64,24 @@ fn replay_prints_what_the_recording_holds() {
     assert_eq!(seen("client"), seen("server"));
     let again = run(example("replay").arg(file(RECORDING)).arg("--json"));
     assert!(output.stdout == again.stdout, "two replays differ");
+}
+
+/// What the demo is, however its parsers and the engine are rebuilt. `KINDLING_BLESS=1` after it was recorded anew.
+#[test]
+fn the_demo_holds_what_it_held() {
+    let (_, exchanges, _) = json(&run(example("replay").arg(file(RECORDING)).arg("--json")));
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for e in &exchanges {
+        let keys = ["side", "protocol", "operation", "resource", "status", "error", "outcome"];
+        let line = keys.map(|key| e[key].as_str().unwrap_or("-")).join("\t");
+        *counts.entry(line).or_default() += 1;
+    }
+    let written: String = counts.iter().map(|(line, count)| format!("{line}\t{count}\n")).collect();
+    let golden = file("tests/golden/demo.tsv");
+    if std::env::var_os("KINDLING_BLESS").is_some() {
+        fs::write(&golden, &written).unwrap();
+    }
+    assert_eq!(written, fs::read_to_string(&golden).unwrap());
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl Display for Account<'_> {
         nonzero(f, " = ", " + ", &ways, |bytes| Size(*bytes).to_string())?;
         write!(f, ", {} captured", Size(b.captured))?;
         write!(f, "\nflows      {} seen, {} ended", ledger.flows, ledger.flows_closed)?;
-        let flows = [("dropped for the limit", ledger.flows_evicted), ("connections refused", ledger.connects_failed)];
+        let flows = [("dropped for the limit", ledger.flows_evicted), ("failed to connect", ledger.connects_failed)];
         nonzero(f, ", ", ", ", &flows, u64::to_string)?;
         write!(f, "\nlost       ")?;
         if ledger.events_lost.values().all(|&count| count == 0) {
