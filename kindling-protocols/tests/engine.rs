@@ -77,17 +77,42 @@ fn after_a_lost_answer_nothing_pairs_until_a_fence_or_silence() {
     assert_eq!(outcomes(&fenced).last().unwrap(), "complete 5 5");
 }
 
+/// Requests 1 to `last`, each answered before the next.
+fn rounds(last: u32) -> String {
+    (1..=last).map(|n| format!(">>>\nQ{n} 0\\n\n<<<\nA{n} 0\\n\n")).collect()
+}
+
+fn all_complete(text: &str) -> bool {
+    outcomes(text).iter().all(|line| line.starts_with("complete"))
+}
+
 #[test]
 fn a_conversation_joined_late_pairs_once_it_has_alternated() {
-    let round = |n: u32| format!(">>>\nQ{n} 0\\n\n<<<\nA{n} 0\\n\n");
-    let text: String =
-        ["# midstream: true\n# vantage: server\n".to_owned()].into_iter().chain((1..6).map(round)).collect();
-    let lines = outcomes(&text);
-    let complete: Vec<_> = lines.iter().filter(|line| line.starts_with("complete")).collect();
-    assert_eq!(complete, ["complete 3 3", "complete 4 4", "complete 5 5"]);
+    let text = format!("# midstream: true\n# vantage: server\n{}", rounds(5));
+    assert_eq!(outcomes(&text), ["complete 1 1", "complete 2 2", "complete 3 3", "complete 4 4", "complete 5 5"]);
+    let few = format!("# midstream: true\n# vantage: server\n{}", rounds(2));
+    assert_eq!(outcomes(&few), ["lost 1 -", "unmatched  1", "lost 2 -", "unmatched  2"]);
     // From the client's side a window of requests in flight would look the same, so only silence is proof there.
     let apart = text.replace("vantage: server", "vantage: client");
     assert!(outcomes(&apart).iter().all(|line| !line.starts_with("complete")));
+}
+
+#[test]
+fn a_silence_shows_whether_a_conversation_joined_late_was_in_step() {
+    let joined = |talk: &str, then: &str| format!("# midstream: true\n{talk}{then}");
+    for then in ["--- 30ms\n", "=== close\n", "--- 30ms\n>>>\nQ9 0\\n\n<<<\nA9 0\\n\n"] {
+        assert!(all_complete(&joined(&rounds(3), then)), "{then}: {:?}", outcomes(&joined(&rounds(3), then)));
+    }
+    let burst = ">>>\nQ1 0\\nQ2 0\\n\n<<<\nA1 0\\n\n<<<\nA2 0\\n\n";
+    assert!(all_complete(&joined(burst, "--- 30ms\n")));
+    // An answer to what was asked before makes one too many, and none of them is given to a request.
+    let shifted = ">>>\nQ1 0\\n\n<<<\nA0 0\\n\n>>>\nQ2 0\\n\n<<<\nA1 0\\n\n<<<\nA2 0\\n\n";
+    let lines = outcomes(&joined(shifted, "--- 30ms\n"));
+    assert!(lines.iter().all(|line| !line.starts_with("complete")), "{lines:?}");
+    // As long as a request waits, silence says nothing.
+    let waiting = ">>>\nQ1 0\\n\n<<<\nA0 0\\n\n>>>\nQ2 0\\n\n";
+    let lines = outcomes(&joined(waiting, "--- 30ms\n<<<\nA1 0\\n\n<<<\nA2 0\\n\n"));
+    assert!(lines.iter().all(|line| !line.starts_with("complete")), "{lines:?}");
 }
 
 #[test]

@@ -43,6 +43,11 @@ impl Alignment {
         self.lost.is_none()
     }
 
+    /// Whether the only reason for doubt is that the flow is older than the observation.
+    pub(crate) const fn only_joined_late(&self) -> bool {
+        self.lost.is_some() && self.quality.contains(Quality::MID_STREAM) && !self.quality.contains(Quality::GAP_BEFORE)
+    }
+
     /// Order proves nothing from here on.
     pub(crate) const fn lose(&mut self, at: Timestamp) {
         if self.lost.is_none() {
@@ -84,13 +89,21 @@ impl Alignment {
         self.last_answer = self.last_answer.max(at);
     }
 
-    /// An answer came after `wait` to the one request that waited. Says whether strict alternation has now gone on for `needed` rounds
-    /// on a flow that was never seen to do anything else.
-    pub(crate) fn alternated(&mut self, needed: u8) -> bool {
+    /// An answer came to the one request that waited.
+    pub(crate) const fn alternated(&mut self) {
         self.rounds = self.rounds.saturating_add(1);
-        // What was lost may have been a request, and this its answer: one round more shows.
-        let after_loss = u8::from(self.quality.contains(Quality::GAP_BEFORE));
-        needed > 0 && self.deepest < 2 && self.rounds >= needed.saturating_add(after_loss)
+    }
+
+    /// Whether one more such answer makes `needed` rounds of strict alternation, on a flow that was never seen to do anything else.
+    pub(crate) const fn proved_by_next(&self, needed: u8) -> bool {
+        // What was lost may have been a request, and the next answer its own: one round more shows.
+        let after_loss = self.quality.contains(Quality::GAP_BEFORE) as u8;
+        needed > 0 && self.deepest < 2 && self.rounds.saturating_add(1) >= needed.saturating_add(after_loss)
+    }
+
+    /// When the silence since the last bytes will be long enough to prove something.
+    pub(crate) fn silence_ends(&self) -> Timestamp {
+        self.last_seen + self.long_silence()
     }
 
     /// An answer came that no single request explains.

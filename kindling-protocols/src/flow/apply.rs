@@ -97,7 +97,7 @@ impl<P: Protocol> Flow<P> {
                 self.expire_early(Timestamp::MAX, env);
             }
         }
-        self.apply(sender, &ready, env);
+        self.apply_or_defer(sender, ready, env);
     }
 
     /// Whether the request that `pair` names is not there, or not all of it.
@@ -118,7 +118,7 @@ impl<P: Protocol> Flow<P> {
         }
     }
 
-    fn apply(&mut self, sender: Sender, ready: &Ready<P>, env: &mut Env<'_>) {
+    pub(super) fn apply(&mut self, sender: Sender, ready: &Ready<P>, env: &mut Env<'_>) {
         match &ready.effect {
             Effect::Continues(target) => {
                 self.extend(sender, target, ready, true);
@@ -182,6 +182,8 @@ impl<P: Protocol> Flow<P> {
         let view = self.view(env);
         let Some(pending) = self.pairs.find_mut(opener, &target.pair, End::Oldest) else {
             if ordered {
+                // More answers than requests: those kept were not in step.
+                self.decide(false, env);
                 self.alignment.stray();
                 self.alignment.lose_quietly(ready.first.at);
             }
@@ -221,16 +223,19 @@ impl<P: Protocol> Flow<P> {
         ready: &Ready<P>,
         env: &mut Env<'_>,
     ) {
-        let (apart, served) = P::SPEC.alternations;
-        let needed = if self.view(env).side(opener, env) == Side::Server { served } else { apart };
         let alone = self.pairs.ordered() == 1 && after;
         let single = self.pairs.find(opener, pair, End::Oldest).is_some_and(|pending| pending.replies == 1);
-        if alone && single && self.alignment.alternated(needed) {
-            self.alignment.regain();
-            if let Some(pending) = self.pairs.find_mut(opener, pair, End::Oldest) {
-                pending.aligned = true;
+        if alone && single {
+            let proof = self.proves(opener, env);
+            self.alignment.alternated();
+            if proof {
+                self.decide(true, env);
+                self.alignment.regain();
+                if let Some(pending) = self.pairs.find_mut(opener, pair, End::Oldest) {
+                    pending.aligned = true;
+                }
+                return self.close(sender, ready, env);
             }
-            return self.close(sender, ready, env);
         }
         if !alone {
             self.alignment.stray();
@@ -242,8 +247,15 @@ impl<P: Protocol> Flow<P> {
         self.alone(sender, ready, Outcome::Unmatched, env);
     }
 
+    /// Whether an answer now, to the one request that waits, makes enough rounds of alternation.
+    pub(super) fn proves(&self, opener: Sender, env: &Env<'_>) -> bool {
+        let (apart, served) = P::SPEC.alternations;
+        let needed = if self.view(env).side(opener, env) == Side::Server { served } else { apart };
+        self.pairs.ordered() == 1 && self.alignment.proved_by_next(needed)
+    }
+
     /// An exchange of one message.
-    fn alone(&mut self, sender: Sender, ready: &Ready<P>, outcome: Outcome, env: &mut Env<'_>) {
+    pub(super) fn alone(&mut self, sender: Sender, ready: &Ready<P>, outcome: Outcome, env: &mut Env<'_>) {
         let mut summary = P::Summary::default();
         P::fold(&mut summary, sender, &ready.message);
         let answer = outcome == Outcome::Unmatched;
@@ -290,6 +302,7 @@ impl<P: Protocol> Flow<P> {
     /// Something proved that nothing is in flight: what still waits was lost.
     pub(super) fn fenced(&mut self, fence: bool, env: &mut Env<'_>) {
         if fence && !self.alignment.aligned() {
+            self.decide(false, env);
             for pending in self.pairs.drain_ordered() {
                 self.finish(pending, Outcome::Lost, None, env);
             }
@@ -322,7 +335,7 @@ impl<P: Protocol> Flow<P> {
             let ordered = ready.effect.target().is_some_and(|target| !matches!(target.pair, Pair::Id(_)));
             let behind = ordered && self.early.iter().any(|early| early.1 == sender);
             if found && !behind {
-                self.apply(sender, &ready, env);
+                self.apply_or_defer(sender, ready, env);
             } else {
                 self.early.push((deadline, sender, ready));
             }
@@ -332,7 +345,7 @@ impl<P: Protocol> Flow<P> {
     /// Answers whose request did not come in time.
     pub(super) fn expire_early(&mut self, now: Timestamp, env: &mut Env<'_>) {
         while let Some((_, sender, ready)) = self.early.pop_due(now) {
-            self.apply(sender, &ready, env);
+            self.apply_or_defer(sender, ready, env);
         }
     }
 

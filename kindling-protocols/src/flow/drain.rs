@@ -294,7 +294,13 @@ impl<P: Protocol> Flow<P> {
         let half = self.half(sender);
         half.buffer.reject(found.unwrap_or(input.len()), &mut env.ledger.bytes);
         half.lost = found.is_none();
-        found.is_some() && !half.buffer.bytes().is_empty()
+        let going_on = found.is_some() && !half.buffer.bytes().is_empty();
+        if found != Some(0) {
+            // What was passed over may have held answers to what waits.
+            self.decide(false, env);
+            self.misalign(sender, env);
+        }
+        going_on
     }
 
     /// A datagram: one message, or nothing.

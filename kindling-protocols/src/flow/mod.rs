@@ -6,6 +6,7 @@ mod drain;
 mod half;
 mod salvage;
 mod teach;
+mod undecided;
 mod waitlist;
 
 use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
@@ -19,6 +20,7 @@ use kindling_core::{
 use self::{
     align::Alignment,
     half::{Ahead, Early, Half},
+    undecided::Undecided,
     waitlist::Waitlist,
 };
 use crate::{
@@ -128,6 +130,8 @@ pub(crate) struct Flow<P: Protocol> {
     alignment: Alignment,
     /// Answers whose request may still come, with the time until which they wait.
     early: Waitlist<P>,
+    /// Answers that may be wrong ones.
+    undecided: Undecided<P>,
     /// The direction that carries the client's bytes.
     client: Direction,
     handover: Option<Next>,
@@ -142,6 +146,7 @@ impl<P: Protocol> Flow<P> {
             pairs: Pairs::default(),
             alignment: Alignment::new(start.midstream, start.at),
             early: Waitlist::default(),
+            undecided: Undecided::default(),
             client: start.client,
             handover: None,
         };
@@ -317,6 +322,7 @@ impl<P: Protocol> Flow<P> {
         half.reset();
         half.lost = true;
         self.alignment.lose(at);
+        self.decide(false, env);
         self.misalign(sender, env);
     }
 
@@ -330,6 +336,8 @@ impl<P: Protocol> Flow<P> {
         if !follows || !clean(client) || !(clean(server) || server.lost) {
             return;
         }
+        let right = self.pairs.ordered() == 0 && self.in_place();
+        self.decide(right, env);
         for pending in self.pairs.drain_ordered() {
             self.finish(pending, kindling_core::Outcome::Lost, None, env);
         }
@@ -345,6 +353,7 @@ impl<P: Protocol> Flow<P> {
     fn hand_over(&mut self, env: &mut Env<'_>) -> Option<Handover> {
         let next = self.handover.take()?;
         self.expire_early(Timestamp::MAX, env);
+        self.decide(false, env);
         self.finish_all(CloseReason::Closed, env);
         let mut left = Vec::new();
         for sender in [Sender::Client, Sender::Server] {
@@ -395,6 +404,7 @@ impl<P: Protocol> Flow<P> {
             }
         }
         self.expire_early(now, env);
+        self.decide_by_silence(env);
         self.expire_pending(now, env);
         self.halves.iter_mut().for_each(|half| half.buffer.settle());
         self.hand_over(env)
@@ -414,6 +424,7 @@ impl<P: Protocol> Flow<P> {
             self.salvage_broken(sender, now, env);
         }
         self.expire_early(Timestamp::MAX, env);
+        self.decide_at_end(reason, env);
         self.finish_all(reason, env);
         for half in &mut self.halves {
             half.buffer.give_up(&mut env.ledger.bytes);
@@ -454,7 +465,7 @@ impl<P: Protocol> AnyFlow for Flow<P> {
                 next = sooner(next, half.next_deadline());
             }
         }
-        sooner(next, self.early.deadline())
+        sooner(sooner(next, self.early.deadline()), self.decision_due())
     }
 
     fn adopt(&mut self, note: &[u8]) {
