@@ -156,6 +156,22 @@ static __always_inline void tcp_beginnings(struct flow_inet *r, struct kindling_
 		r->flags |= FLOW_MIDSTREAM;
 }
 
+/* Handshakes complete and fail in whatever task is running: the header is about the one that connected. */
+static __always_inline void by_connecting_task(struct kindling_header *h, struct kindling_sock *s)
+{
+	const struct kindling_config *conf = kindling_conf();
+
+	if (!conf)
+		return;
+	h->flags |= KINDLING_HAS_TASK | (conf->hierarchy & 3) << KINDLING_HIERARCHY_SHIFT;
+	h->pid = s->pid;
+	h->tid = s->tid;
+	h->ns_pid = s->ns_pid;
+	h->ns_tid = s->ns_tid;
+	h->cgroup = s->cgroup;
+	__builtin_memcpy(h->comm, s->comm, sizeof(s->comm));
+}
+
 /* Announce a TCP flow. Runs with no task (`task` NULL) when a handshake completes: then who connected is known. */
 static __noinline int announce_inet(struct kindling_sock *s, struct sock *sk, struct task_struct *task, __u32 out, __u32 in)
 {
@@ -176,15 +192,8 @@ static __noinline int announce_inet(struct kindling_sock *s, struct sock *sk, st
 		r->flags |= FLOW_COUNTED | (s->connect_at ? 0 : FLOW_MIDSTREAM);
 	else
 		tcp_beginnings(r, s, sk, tp, out, in);
-	if (s->connect_at) {
-		r->header.flags |= KINDLING_HAS_TASK | (kindling_conf() ? (kindling_conf()->hierarchy & 3) << KINDLING_HIERARCHY_SHIFT : 0);
-		r->header.pid = s->pid;
-		r->header.tid = s->tid;
-		r->header.ns_pid = s->ns_pid;
-		r->header.ns_tid = s->ns_tid;
-		r->header.cgroup = s->cgroup;
-		__builtin_memcpy(r->header.comm, s->comm, sizeof(s->comm));
-	}
+	if (s->connect_at)
+		by_connecting_task(&r->header, s);
 	if (s->connect_at && !task) {
 		r->connect = r->header.at - s->connect_at;
 		r->flags |= FLOW_CONNECT;

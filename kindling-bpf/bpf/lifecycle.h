@@ -52,13 +52,7 @@ static __always_inline void connect_failed(struct kindling_sock *s, struct sock 
 	if (!r)
 		return;
 	kindling_head_of(&r->header, TAG_CONNECT_FAILED, sizeof(*r), s->flow, NULL);
-	r->header.flags |= KINDLING_HAS_TASK | (kindling_conf() ? (kindling_conf()->hierarchy & 3) << KINDLING_HIERARCHY_SHIFT : 0);
-	r->header.pid = s->pid;
-	r->header.tid = s->tid;
-	r->header.ns_pid = s->ns_pid;
-	r->header.ns_tid = s->ns_tid;
-	r->header.cgroup = s->cgroup;
-	__builtin_memcpy(r->header.comm, s->comm, sizeof(s->comm));
+	by_connecting_task(&r->header, s);
 	fill_addresses(&r->addresses, sk, ROLE_CLIENT);
 	r->after = r->header.at - s->connect_at;
 	r->error = KINDLING_READ(sk, sk_err);

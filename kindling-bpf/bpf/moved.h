@@ -45,7 +45,7 @@ static __always_inline int place_tcp(struct moved *m, struct kindling_sock *s, s
 static __always_inline int stream(struct sock *sk, struct task_struct *task, int ret, int out, int kind, struct call *c, int flags)
 {
 	struct kindling_sock *s = sock_state(sk, 0);
-	struct moved m = {};
+	NEW_MOVED(m);
 	int target, show;
 
 	target = kindling_target_task(task) || (kind == KIND_TCP && kindling_target_port(sk, task));
@@ -74,24 +74,24 @@ static __always_inline int stream(struct sock *sk, struct task_struct *task, int
 			return 0;
 		}
 	}
-	m.flow = s->flow;
-	m.len = ret;
-	m.flags = out ? 0 : SEG_IN;
+	m->flow = s->flow;
+	m->len = ret;
+	m->flags = out ? 0 : SEG_IN;
 	if (kind == KIND_UNIX) {
-		m.flags |= SEG_COUNTED | SEG_UNIX;
+		m->flags |= SEG_COUNTED | SEG_UNIX;
 		if (!ret)
-			m.flags |= SEG_ENDED;
+			m->flags |= SEG_ENDED;
 		show = 1;
 	} else {
-		show = place_tcp(&m, s, sk, out);
+		show = place_tcp(m, s, sk, out);
 	}
-	m.dropped = s->dropped[out ? DIR_OUT : DIR_IN];
+	m->dropped = s->dropped[out ? DIR_OUT : DIR_IN];
 	if (!target) {
-		m.flags |= SEG_NOT_TARGETED;
+		m->flags |= SEG_NOT_TARGETED;
 		show = 0;
 	}
-	show = show && apply_budget(&m) && !(flags & MSG_TRUNC) && locate(c, sk, task, ret, out, 0);
-	if (show ? publish(&m, c) : publish_bare(&m))
+	show = show && apply_budget(m) && !(flags & MSG_TRUNC) && locate(c, sk, task, ret, out, 0);
+	if (show ? publish(m, c) : publish_bare(m))
 		s->dropped[out ? DIR_OUT : DIR_IN] = 0;
 	else
 		s->dropped[out ? DIR_OUT : DIR_IN] += ret;
@@ -133,7 +133,7 @@ SEPARATE int read_name(struct addresses *a, __u64 name)
 
 static __always_inline int datagram(struct sock *sk, struct task_struct *task, int ret, int out, struct call *c)
 {
-	struct moved m = {};
+	NEW_MOVED(m);
 	int show;
 
 	if (!kindling_target_task(task) && !kindling_target_port(sk, task))
@@ -141,22 +141,22 @@ static __always_inline int datagram(struct sock *sk, struct task_struct *task, i
 	show = locate(c, sk, task, ret, out, 1);
 	if (ret < 0)
 		return 0;
-	m.len = ret;
-	m.flags = (out ? 0 : SEG_IN) | SEG_COUNTED;
-	m.datagram = 1;
-	fill_addresses(&m.addresses, sk, ROLE_UNKNOWN);
-	m.addresses.role = udp_role(sk, &m.addresses);
-	m.flow = datagram_socket(sk);
-	if (!m.addresses.remote_port)
-		find_peer(&m, sk, show ? c : NULL);
-	if (!m.addresses.remote_port)
-		m.addresses.family = 0;
-	m.flow = mix(mix(mix(m.flow + 0x9e3779b97f4a7c15ULL) ^ *(__u64 *)m.addresses.remote) ^ *(__u64 *)(m.addresses.remote + 8)) ^
-		 ((__u64)m.addresses.remote_port << 48);
-	if (apply_budget(&m) && show)
-		publish(&m, c);
+	m->len = ret;
+	m->flags = (out ? 0 : SEG_IN) | SEG_COUNTED;
+	m->datagram = 1;
+	fill_addresses(&m->addresses, sk, ROLE_UNKNOWN);
+	m->addresses.role = udp_role(sk, &m->addresses);
+	m->flow = datagram_socket(sk);
+	if (!m->addresses.remote_port)
+		find_peer(m, sk, show ? c : NULL);
+	if (!m->addresses.remote_port)
+		m->addresses.family = 0;
+	m->flow = mix(mix(mix(m->flow + 0x9e3779b97f4a7c15ULL) ^ *(__u64 *)m->addresses.remote) ^ *(__u64 *)(m->addresses.remote + 8)) ^
+		 ((__u64)m->addresses.remote_port << 48);
+	if (apply_budget(m) && show)
+		publish(m, c);
 	else
-		publish_bare(&m);
+		publish_bare(m);
 	return 0;
 }
 

@@ -206,6 +206,10 @@ static __always_inline int bare(struct moved *m)
 }
 
 #ifdef KINDLING_DIRECT
+#define NEW_MOVED(m)              \
+	struct moved on_stack = {}; \
+	struct moved *m = &on_stack
+
 SEPARATE int publish_flat(struct moved *m, __u64 from)
 {
 	return m ? flat(m, from) : 0;
@@ -246,13 +250,20 @@ __noinline int publish_outgoing(__u64 how, __u64 from)
 	return how == HOW_VECTOR ? vector(&o->moved, &o->source) : bare(&o->moved);
 }
 
+/* A segment is never on the stack here, which is short, but where `publish_outgoing` looks for it. */
+#define NEW_MOVED(m)                                         \
+	struct outgoing *out_of = outgoing();                \
+	struct moved *m = out_of ? &out_of->moved : NULL; \
+	if (!m)                                              \
+		return 0;                                    \
+	__builtin_memset(m, 0, sizeof(*m))
+
 static __always_inline int publish_as(struct moved *m, struct source *s, __u64 how, __u64 from)
 {
 	struct outgoing *o = outgoing();
 
 	if (!o)
 		return 0;
-	o->moved = *m;
 	if (s)
 		o->source = *s;
 	return publish_outgoing(how, from);

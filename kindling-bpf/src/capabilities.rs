@@ -32,9 +32,12 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// Look. It loads and unloads programs that do nothing, which takes some tens of milliseconds.
+    /// Look. It loads and unloads programs that do nothing, which takes some tens of milliseconds, and raises the
+    /// limit on locked memory, which kernels before 5.11 count programs against.
     #[must_use]
     pub fn detect() -> Self {
+        // Or an old kernel refuses the trials for want of locked memory and it looks like want of privilege.
+        sys::raise_memlock();
         let kernel = kernel();
         let btf = Btf::from_sys_fs().map_err(|e| Detail::new(&e).to_string());
         let caps = effective();

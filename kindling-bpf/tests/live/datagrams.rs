@@ -37,7 +37,8 @@ fn udp_over(address: &str) {
     for path in paths() {
         let trace = trace(path, &format!("udp {address}"));
         let opened = trace.opened();
-        let ends: Vec<_> = opened.iter().map(|o| format!("{} {} {:?}", o.local, o.remote, trace.of_flow(o.flow).len())).collect();
+        let ends: Vec<_> =
+            opened.iter().map(|o| format!("{} {} {:?}", o.local, o.remote, trace.of_flow(o.flow).len())).collect();
         assert_eq!(opened.len(), 4, "{path}: {ends:#?}");
         for (ours, text) in [("connected", "connected 0connected 1"), ("loose", "loose 0loose 1")] {
             let starts = |o: &&&kindling_core::Opened, direction| {
