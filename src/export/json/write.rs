@@ -109,7 +109,9 @@ impl Array<'_> {
 
 /// Bytes as a string. Most are plain text, which is copied; the rest takes the form of [`text::escape`] first.
 fn quoted(bytes: &[u8], out: &mut Vec<u8>) {
-    if bytes.iter().all(|&b| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\') {
+    // Without a way out of the loop it is done for many bytes at once.
+    let plain = |ok, &b: &u8| ok & matches!(b, b' '..=b'~') & (b != b'"') & (b != b'\\');
+    if bytes.iter().fold(true, plain) {
         out.push(b'"');
         out.extend_from_slice(bytes);
         out.push(b'"');
