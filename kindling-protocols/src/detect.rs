@@ -17,8 +17,12 @@ pub(crate) struct Probing {
     start: Start,
     /// What may still belong to a protocol's first message, in order of arrival.
     held: Vec<Segment>,
-    bytes: usize,
-    segments: usize,
+    segments: u32,
+    /// How often the other end began to speak.
+    turns: u32,
+    latest: Option<Direction>,
+    /// Whether the flow began before what is seen of it.
+    late: bool,
     /// Whether bytes were passed over, so that what follows is not the flow's beginning.
     passed_over: bool,
 }
@@ -41,7 +45,7 @@ pub(crate) enum Found {
 
 impl Probing {
     pub(crate) const fn new(start: Start) -> Self {
-        Self { start, held: Vec::new(), bytes: 0, segments: 0, passed_over: false }
+        Self { start, held: Vec::new(), segments: 0, turns: 0, latest: None, late: false, passed_over: false }
     }
 
     /// Look at one more segment.
@@ -54,9 +58,14 @@ impl Probing {
         account: &mut ledger::Bytes,
     ) -> Found {
         count(segment, account);
-        self.bytes = self.bytes.saturating_add(segment.data.len());
-        self.segments += 1;
         let direction = segment.direction;
+        self.segments += 1;
+        self.turns += u32::from(self.latest != Some(direction));
+        self.latest = Some(direction);
+        let [out, into] = self.start.first;
+        let first = if direction == Direction::Out { out } else { into };
+        // The flow's beginning is not here: older than the observation, or lost.
+        self.late |= info.midstream || (self.segments == 1 && first.is_some_and(|first| segment.offset > first));
         let sender = sender_of(direction, info.role);
         // A datagram is whole in itself: the next one is another chance.
         let alone = info.transport == Transport::Udp || !self.held.iter().any(|held| held.direction == direction);
@@ -65,7 +74,7 @@ impl Probing {
             .sender(sender)
             .port(server_port(info))
             .transport(info.transport)
-            .midstream(info.midstream || self.passed_over);
+            .midstream(self.late || self.passed_over);
         let (mut best, mut maybe) = (None, false);
         for (index, entry) in candidates(registry, info) {
             match (entry.detect)(&probe) {
@@ -85,7 +94,10 @@ impl Probing {
             self.start.at = held.first().map_or(self.start.at, |first| first.at.min(self.start.at));
             return Found::Protocol { entry, start: self.start, held };
         }
-        let spent = self.bytes > limits.probe_bytes || self.segments > MAX_SEGMENTS;
+        // The middle of a large body says nothing: a flow joined there is given time until someone starts a message.
+        let (segments, turns) = if self.late { (MAX_SEGMENTS_LATE, MAX_TURNS_LATE) } else { (MAX_SEGMENTS, MAX_TURNS) };
+        let bytes = self.held.iter().map(|held| held.data.len()).sum::<usize>() + segment.data.len();
+        let spent = bytes > limits.probe_bytes || self.segments > segments || self.turns > turns;
         if spent || registry.entries().is_empty() {
             self.hold(segment);
             self.pass_over(None, account);
@@ -178,4 +190,9 @@ pub(crate) const fn sender_of(direction: Direction, role: Role) -> Option<Sender
 }
 
 /// Segments looked at before a flow counts as opaque.
-const MAX_SEGMENTS: usize = 64;
+const MAX_SEGMENTS: u32 = 64;
+/// Turns after which a protocol would have shown itself.
+const MAX_TURNS: u32 = 6;
+/// The same for a flow joined late: a body of 64 MiB in segments of 16 KiB.
+const MAX_SEGMENTS_LATE: u32 = 4096;
+const MAX_TURNS_LATE: u32 = 32;

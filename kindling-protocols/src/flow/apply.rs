@@ -1,19 +1,18 @@
 //! Messages take effect: requests wait, answers end them, exchanges come out.
 
-use kindling_core::{CloseReason, Direction, Exchange, Outcome, Quality, Side, Timestamp, Vantage};
+use kindling_core::{Direction, Outcome, Side, Timestamp};
 
 use super::{
     Env, Flow,
     half::{Effect, Held, Holding, Ready},
+    message::Frame,
+    report::{View, identity, key_of},
 };
 use crate::{
-    pairing::{End, Pending, Stamp},
+    pairing::{End, Pending},
     protocol::{Protocol, Sender},
     role::{Opener, Pair, Target},
 };
-
-/// First and last byte, position of the first, and length.
-type Stamps = (Stamp, Stamp, u64, u64);
 
 impl<P: Protocol> Flow<P> {
     /// A request starts to wait.
@@ -25,9 +24,10 @@ impl<P: Protocol> Flow<P> {
         open: P::Open,
         replies: u32,
         message: &P::Message,
-        (first, last, offset, bytes): Stamps,
+        frame: Frame,
         env: &mut Env<'_>,
     ) -> u64 {
+        let Frame { first, last, offset, bytes, quality } = frame;
         let ordered = !matches!(pair, Pair::Id(_));
         if ordered {
             self.alignment.asked(self.pairs.ordered(), first.at);
@@ -45,7 +45,7 @@ impl<P: Protocol> Flow<P> {
             request_bytes: bytes,
             response_bytes: 0,
             replies: replies.max(1),
-            quality: Quality::GOOD,
+            quality,
             aligned: !ordered || self.alignment.aligned(),
             reported: false,
             deadline: first.at + P::SPEC.deadline,
@@ -69,15 +69,15 @@ impl<P: Protocol> Flow<P> {
         pair: Pair<P::Key>,
         open: P::Open,
         message: &P::Message,
-        stamps: Stamps,
+        frame: Frame,
         env: &mut Env<'_>,
     ) -> Option<u64> {
         if let Some(pending) = self.pairs.find_mut(sender, &pair, End::Oldest) {
-            pending.request_bytes += stamps.3;
+            pending.request_bytes += frame.bytes;
             env.ledger.exchanges.repeats += 1;
             return None;
         }
-        Some(self.open(sender, pair, open, 1, message, stamps, env))
+        Some(self.open(sender, pair, open, 1, message, frame, env))
     }
 
     /// Apply a message, or let it wait for the request it answers.
@@ -111,7 +111,7 @@ impl<P: Protocol> Flow<P> {
         }
     }
 
-    const fn opener(&self, sender: Sender, opener: Opener) -> Sender {
+    pub(super) const fn opener(&self, sender: Sender, opener: Opener) -> Sender {
         match opener {
             Opener::Sender => sender,
             Opener::Peer => sender.peer(),
@@ -300,8 +300,8 @@ impl<P: Protocol> Flow<P> {
     }
 
     /// Something proved that nothing is in flight: what still waits was lost.
-    pub(super) fn fenced(&mut self, fence: bool, env: &mut Env<'_>) {
-        if fence && !self.alignment.aligned() {
+    pub(super) fn fenced(&mut self, env: &mut Env<'_>) {
+        if !self.alignment.aligned() {
             self.decide(false, env);
             for pending in self.pairs.drain_ordered() {
                 self.finish(pending, Outcome::Lost, None, env);
@@ -356,174 +356,6 @@ impl<P: Protocol> Flow<P> {
         let view = self.view(env);
         self.pairs.expire(now, &mut |pending| view.report::<P>(pending, Outcome::Unanswered, None, env));
     }
-
-    /// The flow ends: messages that last until then are whole, everything else is not.
-    pub(super) fn finish_all(&mut self, reason: CloseReason, env: &mut Env<'_>) {
-        for sender in [Sender::Server, Sender::Client] {
-            let half = self.half(sender);
-            let (to_end, passed) = (half.buffer.skipping_to_end(), half.buffer.passed());
-            let newest = half.buffer.newest();
-            let Some(held) = half.held.take() else { continue };
-            match held.what {
-                Holding::Request(pair, serial) => {
-                    if let Some(pending) = self.pairs.by_serial(sender, &pair, serial) {
-                        pending.request_bytes += passed;
-                    }
-                }
-                Holding::Message(mut ready) => {
-                    ready.bytes += passed;
-                    ready.last = newest;
-                    if to_end && reason != CloseReason::Reset {
-                        self.apply(sender, &ready, env);
-                    } else {
-                        self.cut_short(sender, &ready, reason, env);
-                    }
-                }
-            }
-        }
-        let (outcome, cut) = match reason {
-            CloseReason::Reset => (Outcome::Reset, false),
-            CloseReason::SourceEnded => (Outcome::Unanswered, true),
-            _ => (Outcome::Unanswered, false),
-        };
-        for mut pending in self.pairs.drain() {
-            if cut {
-                pending.quality.insert(Quality::CUT);
-            }
-            // An answer that began and did not become whole.
-            let begun = outcome == Outcome::Unanswered && pending.first_byte.is_some();
-            self.finish(pending, if begun { Outcome::Cancelled } else { outcome }, None, env);
-        }
-    }
-
-    /// The flow ended inside an answer: its head tells what it was, but it never became whole.
-    fn cut_short(&mut self, sender: Sender, ready: &Ready<P>, reason: CloseReason, env: &mut Env<'_>) {
-        let Effect::Closes(target) = &ready.effect else { return };
-        let opener = self.opener(sender, target.opener);
-        let Some(pending) = self.pairs.find(opener, &target.pair, End::Oldest) else { return };
-        if !pending.aligned || pending.reported {
-            return;
-        }
-        let Some(mut pending) = self.pairs.close(opener, &target.pair) else { return };
-        P::fold(&mut pending.summary, sender, &ready.message);
-        pending.response_bytes += ready.bytes;
-        pending.first_byte.get_or_insert(ready.first.at);
-        let outcome = match reason {
-            CloseReason::Reset => Outcome::Reset,
-            CloseReason::SourceEnded => {
-                pending.quality.insert(Quality::CUT);
-                Outcome::Cancelled
-            }
-            _ => Outcome::Cancelled,
-        };
-        self.finish(pending, outcome, Some(ready), env);
-    }
-}
-
-/// What an exchange needs to know of its flow.
-#[derive(Clone, Copy)]
-struct View {
-    /// The part the local end plays in the protocol.
-    local: Sender,
-    quality: Quality,
-}
-
-impl View {
-    /// Report a request that ended.
-    fn report<P: Protocol>(
-        self,
-        pending: &mut Pending<P>,
-        outcome: Outcome,
-        answer: Option<&Ready<P>>,
-        env: &mut Env<'_>,
-    ) {
-        let count = &mut env.ledger.exchanges;
-        count.pending -= 1;
-        *match outcome {
-            Outcome::Complete => &mut count.complete,
-            Outcome::Superseded => &mut count.superseded,
-            Outcome::Cancelled => &mut count.cancelled,
-            Outcome::Reset => &mut count.reset,
-            Outcome::Lost => &mut count.lost,
-            _ => &mut count.unanswered,
-        } += 1;
-        let exchange = self.exchange::<P>(pending.opener, &pending.summary, outcome, env);
-        exchange.id = identity(exchange, pending.opener, pending.offset);
-        exchange.offset = pending.offset;
-        exchange.request_at = pending.first.at;
-        exchange.task = pending.first.task;
-        exchange.request_end = Some(pending.request_end);
-        exchange.request_bytes = pending.request_bytes;
-        exchange.response_bytes = pending.response_bytes;
-        exchange.first_byte_at = pending.first_byte;
-        exchange.quality.insert(pending.quality);
-        if let Some(answer) = answer {
-            exchange.first_byte_at = exchange.first_byte_at.or(Some(answer.first.at));
-            exchange.response_at = Some(answer.last.at);
-            exchange.response_task = answer.last.task;
-            exchange.key = key_of(answer);
-            if exchange.first_byte_at.is_some_and(|first| first < pending.first.at) {
-                exchange.quality.insert(Quality::REORDERED);
-            }
-        }
-    }
-
-    /// A new exchange at the end of what came out, to be completed there.
-    fn exchange<'e, P: Protocol>(
-        self,
-        opener: Sender,
-        summary: &P::Summary,
-        outcome: Outcome,
-        env: &'e mut Env<'_>,
-    ) -> &'e mut Exchange {
-        let info = env.info;
-        let side = self.side(opener, env);
-        let exchange = env.out.push_back_mut(Exchange::new(env.origin.clone(), info.flow, P::SPEC.name));
-        let (client, server) =
-            if self.local == opener { (&info.local, &info.remote) } else { (&info.remote, &info.local) };
-        exchange.side = side;
-        exchange.transport = info.transport;
-        exchange.client = client.clone();
-        exchange.server = server.clone();
-        exchange.details = P::details(summary, env.limits.content);
-        exchange.outcome = outcome;
-        exchange.quality = self.quality;
-        exchange.clock = env.clock;
-        if env.limits.attributes {
-            P::attributes(summary, env.limits.content, &mut exchange.attributes);
-        }
-        exchange
-    }
-
-    fn side(self, opener: Sender, env: &Env<'_>) -> Side {
-        match env.info.vantage {
-            Vantage::Wire => Side::Observer,
-            Vantage::Socket if self.local == opener => Side::Client,
-            Vantage::Socket => Side::Server,
-        }
-    }
-}
-
-fn key_of<P: Protocol>(ready: &Ready<P>) -> Option<kindling_core::Text> {
-    match ready.effect.target() {
-        Some(Target { pair: Pair::Id(key), .. }) => P::key(key),
-        _ => None,
-    }
-}
-
-/// The same for the same first byte of the same flow, however many engines share the work.
-fn identity(exchange: &Exchange, sender: Sender, offset: u64) -> u64 {
-    let boot = exchange.origin.boot;
-    let parts = [boot as u64, (boot >> 64) as u64, exchange.flow.0, offset, sender.index() as u64];
-    parts.into_iter().fold(0, |id, part| mix(id ^ part))
-}
-
-/// The step of SplitMix64: every bit of the input moves every bit of the output.
-const fn mix(id: u64) -> u64 {
-    let id = id.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let id = (id ^ (id >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let id = (id ^ (id >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    id ^ (id >> 31)
 }
 
 /// Answers of one flow that wait for their request.

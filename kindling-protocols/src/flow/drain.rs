@@ -4,7 +4,7 @@ use kindling_core::{Quality, Timestamp};
 
 use super::{
     Env, Flow, Tap,
-    half::{Effect, Held, Holding, Ready},
+    half::{Effect, Holding, Ready},
     waitlist::Waiting,
 };
 use crate::{
@@ -111,83 +111,6 @@ impl<P: Protocol> Flow<P> {
             answered,
             pairs: &self.pairs,
         })
-    }
-
-    /// A message stands at the start of what is buffered.
-    pub(super) fn message(
-        &mut self,
-        sender: Sender,
-        message: P::Message,
-        span: Span,
-        part: Option<Part<P>>,
-        env: &mut Env<'_>,
-        tap: &mut Option<Tap<'_, P>>,
-    ) {
-        let Some(Part { role, fence }) = part else { return };
-        env.ledger.messages += 1;
-        let half = self.half(sender);
-        let start = half.buffer.start();
-        let (first, offset) = half.begun.take().map_or_else(|| (half.buffer.stamp(start), start), |begun| *begun);
-        let taken = span.consumed.min(half.buffer.bytes().len());
-        let mut last = half.buffer.stamp(start + (taken as u64).saturating_sub(1));
-        if let Some(tap) = tap {
-            tap(sender, &message, last.at);
-        }
-        let bytes = std::mem::take(&mut half.progress) + taken as u64;
-        // What the skip covers of this very segment has passed at its time.
-        let half = self.half(sender);
-        let newest = half.buffer.newest();
-        half.buffer.consume(span, &mut env.ledger.bytes);
-        let (skipping, passed) = (half.buffer.skipping(), half.buffer.passed());
-        if span.skip > 0 && !skipping && passed > 0 {
-            last = newest;
-        }
-        if skipping {
-            self.teach_skip(sender, env);
-        }
-        if P::SPEC.heads_only {
-            self.teach_heads(sender, taken, env);
-        }
-        let total = if skipping { bytes } else { bytes + passed };
-        // A request proves what was before it, an answer what is after it.
-        let asks = matches!(role, Role::Opens { .. } | Role::Repeats { .. });
-        self.fenced(fence && asks, env);
-        let cut = std::mem::take(&mut self.half(sender).salvaged);
-        let quality = if cut { Quality::TRUNCATED } else { Quality::GOOD };
-        let ready = |effect, message| Ready { message, effect, first, last, offset, bytes: total, quality };
-        let what = match role {
-            Role::Ignored => return self.fenced(fence, env),
-            Role::Opens { pair, open, replies } => {
-                let stamps = (first, last, offset, total);
-                let serial = self.open(sender, pair.clone(), open, replies, &message, stamps, env);
-                if cut && let Some(pending) = self.pairs.by_serial(sender, &pair, serial) {
-                    pending.quality.insert(quality);
-                }
-                Holding::Request(pair, serial)
-            }
-            Role::Repeats { pair, open } => {
-                let stamps = (first, last, offset, total);
-                match self.repeat(sender, pair.clone(), open, &message, stamps, env) {
-                    Some(serial) => Holding::Request(pair, serial),
-                    None => return,
-                }
-            }
-            Role::Continues(target) => Holding::Message(ready(Effect::Continues(target), message)),
-            Role::Interim(target) => Holding::Message(ready(Effect::Interim(target), message)),
-            Role::Closes(target) => Holding::Message(ready(Effect::Closes(target), message)),
-            Role::ClosesUpTo(target) => Holding::Message(ready(Effect::ClosesUpTo(target), message)),
-            Role::Cancels(target) => Holding::Message(ready(Effect::Cancels(target), message)),
-            Role::CancelsAll(opener) => Holding::Message(ready(Effect::CancelsAll(opener), message)),
-            Role::OneWay => Holding::Message(ready(Effect::OneWay, message)),
-        };
-        if skipping {
-            self.half(sender).held = Some(Box::new(Held { what }));
-        } else if let Holding::Message(ready) = what {
-            self.apply_or_wait(sender, ready, env);
-        } else if !self.early.is_empty() {
-            self.retry_early(env);
-        }
-        self.fenced(fence && !asks, env);
     }
 
     /// All bytes of the held message have passed.

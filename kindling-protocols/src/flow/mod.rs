@@ -3,110 +3,34 @@
 mod align;
 mod apply;
 mod drain;
+mod end;
 mod half;
+mod info;
+mod message;
+mod order;
+mod report;
 mod salvage;
 mod teach;
 mod undecided;
 mod waitlist;
 
-use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use bytes::Bytes;
-use kindling_core::{
-    Cause, Clock, CloseReason, Direction, Directive, Endpoint, Exchange, FlowId, Gap, Ledger, Offsets, Opened, Origin,
-    Quality, Role, Segment, Timestamp, Transport, Vantage,
-};
+use kindling_core::{CloseReason, Direction, Gap, Quality, Segment, Timestamp};
 
+pub(crate) use self::info::{Env, Handover, Info, Start};
 use self::{
     align::Alignment,
-    half::{Ahead, Early, Half},
+    half::{Early, Half},
     undecided::Undecided,
     waitlist::Waitlist,
 };
 use crate::{
     buffer::Pushed,
-    limits::Limits,
     pairing::Pairs,
     parse::Next,
     protocol::{Protocol, Sender},
 };
-
-/// What is known of a flow, apart from its bytes. There is one for each flow, so it holds no more than is needed.
-#[derive(Clone, Debug)]
-pub(crate) struct Info {
-    pub(crate) flow: FlowId,
-    pub(crate) local: Endpoint,
-    pub(crate) remote: Endpoint,
-    pub(crate) transport: Transport,
-    pub(crate) datagrams: bool,
-    pub(crate) role: Role,
-    pub(crate) vantage: Vantage,
-    pub(crate) midstream: bool,
-    /// The direction that carries the client's bytes, once that is known.
-    pub(crate) client: Direction,
-    /// Whether who is client was told from the bytes, against or without the socket.
-    pub(crate) role_inferred: bool,
-}
-
-/// How a flow starts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Start {
-    /// Since when it is observed.
-    pub(crate) at: Timestamp,
-    /// The direction that carries the client's bytes.
-    pub(crate) client: Direction,
-    /// Whether it is older than that.
-    pub(crate) midstream: bool,
-    /// Where its bytes begin, outwards and inwards, if that is known.
-    pub(crate) first: [Option<u64>; 2],
-}
-
-impl Start {
-    /// Of a flow that speaks something else from now on.
-    pub(crate) const fn anew(at: Timestamp, client: Direction) -> Self {
-        Self { at, client, midstream: false, first: [None; 2] }
-    }
-}
-
-impl Info {
-    pub(crate) fn new(opened: Opened) -> (Self, Start) {
-        let info = Self {
-            flow: opened.flow,
-            local: opened.local,
-            remote: opened.remote,
-            transport: opened.transport,
-            datagrams: opened.offsets == Offsets::Datagram,
-            role: opened.role,
-            vantage: opened.vantage,
-            midstream: opened.midstream,
-            client: if opened.role == Role::Server { Direction::In } else { Direction::Out },
-            role_inferred: opened.role == Role::Unknown,
-        };
-        let first = if opened.midstream { [None; 2] } else { [opened.first_out, opened.first_in] };
-        let start = Start { at: opened.at, client: info.client, midstream: info.midstream, first };
-        (info, start)
-    }
-}
-
-/// Everything a flow may use and change while it handles something.
-pub(crate) struct Env<'a> {
-    pub(crate) info: &'a Info,
-    pub(crate) origin: &'a Arc<Origin>,
-    pub(crate) clock: Clock,
-    pub(crate) now: Timestamp,
-    pub(crate) limits: &'a Limits,
-    pub(crate) shared: &'a mut dyn Any,
-    pub(crate) ledger: &'a mut Ledger,
-    pub(crate) out: &'a mut VecDeque<Exchange>,
-    pub(crate) directives: &'a mut VecDeque<Directive>,
-}
-
-/// What a flow becomes after a switch, and what of its bytes is left to read.
-#[derive(Debug)]
-pub(crate) struct Handover {
-    pub(crate) next: Next,
-    pub(crate) left: Vec<Segment>,
-}
 
 /// A flow whose protocol has been erased: one virtual call a segment.
 pub(crate) trait AnyFlow: Send {
@@ -233,85 +157,6 @@ impl<P: Protocol> Flow<P> {
         }
         self.halves.iter_mut().for_each(|half| half.buffer.settle());
         self.hand_over(env)
-    }
-
-    /// Keep what came before its turn for the length of the reorder window. Says whether to go on with it at once instead.
-    fn hold(&mut self, sender: Sender, early: Early, env: &Env<'_>) -> bool {
-        let window = env.limits.reorder_window;
-        let half = self.half(sender);
-        let ahead = half
-            .ahead
-            .get_or_insert_with(|| Box::new(Ahead { items: VecDeque::new(), bytes: 0, deadline: env.now + window }));
-        if window.is_zero() || ahead.items.len() >= AHEAD_ITEMS || ahead.bytes >= AHEAD_BYTES {
-            // Too much to be a matter of order: the oldest gap is one.
-            ahead.deadline = Timestamp::ZERO;
-        }
-        // What outlives the batch must not pin it.
-        let early = match early {
-            Early::Segment(mut segment) => {
-                segment.data = Bytes::copy_from_slice(&segment.data);
-                ahead.bytes += segment.data.len() as u64;
-                Early::Segment(segment)
-            }
-            gap @ Early::Gap(_) => gap,
-        };
-        let place = ahead.items.partition_point(|other| other.offset() <= early.offset());
-        ahead.items.insert(place, early);
-        if ahead.deadline <= env.now {
-            // The gap is real. Everything goes on from the first segment after it.
-            self.overdue_ahead(sender);
-            return true;
-        }
-        false
-    }
-
-    const fn overdue_ahead(&mut self, sender: Sender) {
-        if let Some(ahead) = &mut self.half(sender).ahead {
-            ahead.deadline = Timestamp::ZERO;
-        }
-    }
-
-    /// Push the next of what came early, if its turn has come or, with `force`, whatever is missing before it.
-    fn next_ahead(&mut self, sender: Sender, env: &mut Env<'_>, force: bool) -> bool {
-        let half = self.half(sender);
-        let Some(ahead) = &mut half.ahead else { return false };
-        let due = force || ahead.deadline == Timestamp::ZERO;
-        let turn = ahead.items.front().is_some_and(|first| due || !half.buffer.misses(first.offset()));
-        if !turn {
-            return false;
-        }
-        let Some(early) = ahead.items.pop_front() else { return false };
-        if let Early::Segment(segment) = &early {
-            ahead.bytes -= segment.data.len() as u64;
-        }
-        if ahead.items.is_empty() {
-            half.ahead = None;
-        } else if due {
-            // One gap was given up; the others have their own time.
-            ahead.deadline = env.now + env.limits.reorder_window;
-        }
-        match early {
-            Early::Segment(segment) => self.push(sender, &segment, env),
-            Early::Gap(gap) => self.gap(sender, &gap, env),
-        }
-        true
-    }
-
-    fn gap(&mut self, sender: Sender, gap: &Gap, env: &mut Env<'_>) {
-        if self.half(sender).buffer.misses(gap.offset.saturating_add(gap.len)) {
-            self.salvage_broken(sender, gap.at, env);
-        }
-        let half = self.half(sender);
-        half.buffer.begin(gap.offset);
-        if half.buffer.misses(gap.offset)
-            && half.buffer.push_gap(gap.offset, Cause::Lost, &mut env.ledger.bytes) == Pushed::Broken
-        {
-            self.lose(sender, gap.at, env);
-        }
-        let until = gap.offset.saturating_add(gap.len);
-        if self.half(sender).buffer.push_gap(until, gap.cause, &mut env.ledger.bytes) == Pushed::Broken {
-            self.lose(sender, gap.at, env);
-        }
     }
 
     /// A stream lost its place: what is in progress goes, and order proves nothing any more.
@@ -486,8 +331,3 @@ pub(crate) fn sooner(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Times
         (one, None) | (None, one) => one,
     }
 }
-
-/// Segments of one direction kept for the reorder window.
-const AHEAD_ITEMS: usize = 256;
-/// Bytes of one direction kept for the reorder window.
-const AHEAD_BYTES: u64 = 1 << 20;

@@ -6,6 +6,7 @@ use super::{
     Env, Flow, Tap,
     drain::Part,
     half::{Effect, Ready},
+    message::Frame,
 };
 use crate::{
     pairing::End,
@@ -47,11 +48,8 @@ impl<P: Protocol> Flow<P> {
         let bytes = half.progress + half.buffer.bytes().len() as u64;
         match role {
             Role::Opens { pair, open, replies } => {
-                let serial =
-                    self.open(sender, pair.clone(), open, replies, &message, (first, last, offset, bytes), env);
-                if let Some(pending) = self.pairs.by_serial(sender, &pair, serial) {
-                    pending.quality.insert(Quality::TRUNCATED);
-                }
+                let frame = Frame { first, last, offset, bytes, quality: Quality::TRUNCATED };
+                self.open(sender, pair, open, replies, &message, frame, env);
             }
             Role::Closes(target) | Role::Continues(target) if target.opener == Opener::Peer => {
                 let aligned = self.pairs.find(sender.peer(), &target.pair, End::Oldest).is_some_and(|p| p.aligned);

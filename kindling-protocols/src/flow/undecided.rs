@@ -21,6 +21,7 @@ use crate::{
 pub(super) type Kept<P> = (Box<Pending<P>>, Sender, Ready<P>);
 
 /// Pairs that wait for the decision. Hardly any flow ever has one, so it is small while empty.
+#[expect(clippy::box_collection, reason = "eight bytes a flow instead of thirty-two")]
 pub(super) struct Undecided<P: Protocol>(pub(super) Option<Box<VecDeque<Kept<P>>>>);
 
 impl<P: Protocol> Default for Undecided<P> {
