@@ -74,7 +74,7 @@ impl Probing {
             .sender(sender)
             .port(server_port(info))
             .transport(info.transport)
-            .midstream(self.late || self.passed_over);
+            .midstream(info.midstream || self.passed_over);
         let (mut best, mut maybe) = (None, false);
         for (index, entry) in candidates(registry, info) {
             match (entry.detect)(&probe) {

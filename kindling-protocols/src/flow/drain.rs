@@ -177,10 +177,9 @@ impl<P: Protocol> Flow<P> {
             self.truncated(sender, at, env);
             return Step::Stop;
         }
-        let endless = len >= P::SPEC.max_head;
-        if endless || env.ledger.bytes.buffered > env.limits.max_buffered {
+        if len >= P::SPEC.max_head {
             half.buffer.give_up(&mut env.ledger.bytes);
-            env.ledger.rejects += u64::from(endless);
+            env.ledger.rejects += 1;
             self.lose(sender, at, env);
             return Step::Stop;
         }

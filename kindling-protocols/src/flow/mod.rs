@@ -155,8 +155,19 @@ impl<P: Protocol> Flow<P> {
                 self.drain(waiting, at, env, &mut tap);
             }
         }
+        self.keep_within_limits(sender, at, env);
         self.halves.iter_mut().for_each(|half| half.buffer.settle());
         self.hand_over(env)
+    }
+
+    /// Where too much is buffered over all flows, what `sender` said last is what goes, so that the sum stays below the limit.
+    fn keep_within_limits(&mut self, sender: Sender, at: Timestamp, env: &mut Env<'_>) {
+        let half = self.half(sender);
+        if env.ledger.bytes.buffered > env.limits.max_buffered && (half.buffer.cut() || !half.buffer.bytes().is_empty())
+        {
+            half.buffer.give_up(&mut env.ledger.bytes);
+            self.lose(sender, at, env);
+        }
     }
 
     /// A stream lost its place: what is in progress goes, and order proves nothing any more.
