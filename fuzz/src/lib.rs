@@ -55,6 +55,8 @@ impl Watched {
     pub fn handle(&mut self, event: &Event) {
         self.latest = self.latest.max(event.at());
         self.engine.handle_event(event);
+        let buffered = self.engine.ledger().bytes.buffered;
+        assert!(buffered <= self.limits.max_buffered, "after {event:?}: {buffered} bytes buffered");
         self.check(&format!("after {event:?}"));
         let own = event.flow().and_then(|flow| self.engine.flow_ledger(flow));
         own.map_or(Ok(()), Ledger::check).unwrap_or_else(|e| panic!("flow's own after {event:?}: {e}"));
