@@ -75,17 +75,7 @@ impl Probing {
             .port(server_port(info))
             .transport(info.transport)
             .midstream(info.midstream || self.passed_over);
-        let (mut best, mut maybe) = (None, false);
-        for (index, entry) in candidates(registry, info) {
-            match (entry.detect)(&probe) {
-                Verdict::Match(sender) => {
-                    best = Some((index, sender));
-                    break;
-                }
-                Verdict::Maybe => maybe = true,
-                Verdict::No => {}
-            }
-        }
+        let (best, maybe) = ask(registry, info, &probe);
         if let Some((entry, sender)) = best {
             self.hold(segment);
             let held = self.release(account);
@@ -145,6 +135,19 @@ impl Probing {
         held.iter().for_each(|segment| uncount(segment, account));
         held
     }
+}
+
+/// The first protocol that claims the bytes, and whether another may yet.
+fn ask(registry: &Registry, info: &Info, probe: &Probe<'_>) -> (Option<(usize, Sender)>, bool) {
+    let mut maybe = false;
+    for (index, entry) in candidates(registry, info) {
+        match (entry.detect)(probe) {
+            Verdict::Match(sender) => return (Some((index, sender)), maybe),
+            Verdict::Maybe => maybe = true,
+            Verdict::No => {}
+        }
+    }
+    (None, maybe)
 }
 
 fn count(segment: &Segment, account: &mut ledger::Bytes) {

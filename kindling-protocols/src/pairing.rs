@@ -6,7 +6,7 @@ use std::{
 };
 
 use hashbrown::{HashMap, hash_map};
-use kindling_core::{Quality, Task, Timestamp};
+use kindling_core::{Quality, Task, Text, Timestamp};
 
 use crate::{
     protocol::{Protocol, Sender},
@@ -20,6 +20,8 @@ pub(crate) struct Pending<P: Protocol> {
     pub(crate) opener: Sender,
     pub(crate) open: P::Open,
     pub(crate) summary: P::Summary,
+    /// The id that pairs it, as users see it.
+    pub(crate) key: Option<Text>,
     pub(crate) first: Stamp,
     pub(crate) offset: u64,
     pub(crate) request_end: Timestamp,

@@ -38,6 +38,7 @@ impl<P: Protocol> Flow<P> {
             opener: sender,
             open,
             summary: P::Summary::default(),
+            key: if let Pair::Id(key) = &pair { P::key(key) } else { None },
             first,
             offset,
             request_end: last.at,

@@ -39,6 +39,7 @@ impl View {
         let exchange = self.exchange::<P>(pending.opener, &pending.summary, outcome, env);
         exchange.id = identity(exchange, pending.opener, pending.offset);
         exchange.offset = pending.offset;
+        exchange.key = pending.key.take();
         exchange.request_at = pending.first.at;
         exchange.task = pending.first.task;
         exchange.request_end = Some(pending.request_end);
@@ -55,7 +56,6 @@ impl View {
             exchange.first_byte_at = exchange.first_byte_at.or(Some(answer.first.at));
             exchange.response_at = Some(answer.last.at);
             exchange.response_task = answer.last.task;
-            exchange.key = key_of(answer);
             if exchange.first_byte_at.is_some_and(|first| first < pending.first.at) {
                 exchange.quality.insert(Quality::REORDERED);
             }
