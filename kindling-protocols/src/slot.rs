@@ -242,7 +242,7 @@ impl Common {
             own.bytes.follow(before.0, self.ledger.bytes);
             own.exchanges.follow(before.1, self.ledger.exchanges);
         }
-        if let Some(deadline) = flow.next_deadline()
+        if let Some(deadline) = flow.next_deadline(slot.noted)
             && deadline < slot.noted
         {
             slot.noted = deadline;

@@ -55,7 +55,7 @@ impl<P: Protocol> Typed<P> {
         if self.switched {
             return;
         }
-        let due = self.flow.next_deadline().is_some_and(|deadline| deadline <= self.now);
+        let due = self.flow.next_deadline(Timestamp::MAX).is_some_and(|deadline| deadline <= self.now);
         self.act(|flow, env| {
             let handover = if due { flow.handle_time(env) } else { None };
             if handover.is_some() {

@@ -38,7 +38,8 @@ pub(crate) trait AnyFlow: Send {
     fn handle_gap(&mut self, gap: &Gap, env: &mut Env<'_>);
     fn handle_time(&mut self, env: &mut Env<'_>) -> Option<Handover>;
     fn handle_end(&mut self, reason: CloseReason, env: &mut Env<'_>);
-    fn next_deadline(&self) -> Option<Timestamp>;
+    /// When there is something to do, if that is before `noted`, of which the engine knows already.
+    fn next_deadline(&self, noted: Timestamp) -> Option<Timestamp>;
     fn adopt(&mut self, note: &[u8]);
 }
 
@@ -149,15 +150,20 @@ impl<P: Protocol> Flow<P> {
             self.drain(sender, at, env, &mut tap);
         }
         // A message of one side may be what the other side's parser waits for.
+        let waits = self.halves.iter().any(|half| half.waiting.is_some());
         for waiting in [sender.peer(), sender] {
+            if !waits {
+                break;
+            }
             let moved = (env.ledger.messages, env.ledger.exchanges.pending) != before;
             if moved && self.half(waiting).waiting.is_some() {
                 self.drain(waiting, at, env, &mut tap);
             }
         }
         self.keep_within_limits(sender, at, env);
-        self.halves.iter_mut().for_each(|half| half.buffer.settle());
-        self.hand_over(env)
+        // Only this side's buffer was given anything of the batch.
+        self.half(sender).buffer.settle();
+        if self.handover.is_some() { self.hand_over(env) } else { None }
     }
 
     /// Where too much is buffered over all flows, what `sender` said last is what goes, so that the sum stays below the limit.
@@ -314,14 +320,18 @@ impl<P: Protocol> AnyFlow for Flow<P> {
         self.end(reason, env);
     }
 
-    fn next_deadline(&self) -> Option<Timestamp> {
-        let mut next = self.pairs.next_deadline();
+    fn next_deadline(&self, noted: Timestamp) -> Option<Timestamp> {
+        // A request's deadline is never before that of an earlier one, which has been noted.
+        let mut next = if noted == Timestamp::MAX { self.pairs.next_deadline() } else { None };
         for half in &self.halves {
             if half.ahead.is_some() || half.waiting.is_some() {
                 next = sooner(next, half.next_deadline());
             }
         }
-        sooner(sooner(next, self.early.deadline()), self.decision_due())
+        if !self.early.is_empty() || self.undecided.0.is_some() {
+            next = sooner(sooner(next, self.early.deadline()), self.decision_due());
+        }
+        next
     }
 
     fn adopt(&mut self, note: &[u8]) {
