@@ -85,18 +85,26 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Asked first, as a server that forked takes its children with it.
-        signal(&self.child, Signal::TERM);
-        let start = Instant::now();
-        while matches!(self.child.try_wait(), Ok(None)) && start.elapsed() < Duration::from_secs(5) {
-            thread::sleep(Duration::from_millis(5));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
 }
 
-/// A child that has not been waited for.
+/// Ask it to end, so that it takes its own children with it; if it does not, end it.
+fn end(child: &mut Child) {
+    if !matches!(child.try_wait(), Ok(None)) {
+        return;
+    }
+    signal(child, Signal::TERM);
+    signal(child, Signal::CONT);
+    let start = Instant::now();
+    while matches!(child.try_wait(), Ok(None)) && start.elapsed() < Duration::from_secs(5) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// To a child that has not been waited for, so that the number is still its own.
 fn signal(child: &Child, signal: Signal) {
     let _ = kill_process(Pid::from_child(child), signal);
 }
@@ -191,9 +199,7 @@ impl Observe {
 
 impl Drop for Observe {
     fn drop(&mut self) {
-        // It has ended unless the test failed.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
 }
 
