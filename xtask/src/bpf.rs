@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-/// Build the objects into `kindling-bpf/prebuilt`, and those of the test fixtures beside their sources.
+/// Build the objects into `kindling-bpf/prebuilt`, and those of test fixtures and examples beside their sources.
 pub(crate) fn build() -> Result<(), String> {
     for object in objects()? {
         let bytes = compile(&object)?;
@@ -38,21 +38,22 @@ struct Object {
     /// Folder of the source; the compiler runs there, so that no other name gets into the object.
     folder: PathBuf,
     source: String,
+    /// Where the headers are, from there.
+    headers: &'static str,
     built: PathBuf,
 }
 
 fn objects() -> Result<Vec<Object>, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
-    let bpf = root.join("kindling-bpf");
     let mut objects = Vec::new();
-    for (folder, built) in [("bpf", "prebuilt/x86_64"), ("tests/fixtures", "tests/fixtures")] {
-        let folder = bpf.join(folder);
+    for (folder, headers, built) in FOLDERS {
+        let folder = root.join(folder);
         let Ok(entries) = fs::read_dir(&folder) else { continue };
         for entry in entries.flatten() {
             let source = entry.file_name().to_string_lossy().into_owned();
             if let Some(name) = source.strip_suffix(".bpf.c") {
-                let built = bpf.join(built).join(format!("{name}.bpf.o"));
-                objects.push(Object { folder: folder.clone(), source, built });
+                let built = root.join(built).join(format!("{name}.bpf.o"));
+                objects.push(Object { folder: folder.clone(), source, headers, built });
             }
         }
     }
@@ -63,13 +64,12 @@ fn objects() -> Result<Vec<Object>, String> {
 fn compile(object: &Object) -> Result<Vec<u8>, String> {
     let out = std::env::temp_dir().join(format!("kindling-{}-{}.o", std::process::id(), object.source));
     let here = object.folder.display();
-    let relative = if object.folder.ends_with("bpf") { "." } else { "../../bpf" };
     run(Command::new("clang-19")
         .current_dir(&object.folder)
         .args(["-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror", "-D__TARGET_ARCH_x86"])
         .arg(format!("-fdebug-prefix-map={here}=."))
         .arg(format!("-ffile-prefix-map={here}=."))
-        .args(["-I", relative, "-c", &object.source, "-o"])
+        .args(["-I", object.headers, "-c", &object.source, "-o"])
         .arg(&out))?;
     run(Command::new("llvm-strip-19").arg("-g").arg(&out))?;
     let bytes = fs::read(&out).map_err(|e| format!("{}: {e}", out.display()));
@@ -82,3 +82,10 @@ fn run(command: &mut Command) -> Result<(), String> {
     let status = command.status().map_err(|e| format!("{}: {e}", command.get_program().display()))?;
     if status.success() { Ok(()) } else { Err(format!("{} failed: {status}", command.get_program().display())) }
 }
+
+/// Where sources are, the headers from there, and where the objects go.
+const FOLDERS: [(&str, &str, &str); 3] = [
+    ("kindling-bpf/bpf", ".", "kindling-bpf/prebuilt/x86_64"),
+    ("kindling-bpf/tests/fixtures", "../../bpf", "kindling-bpf/tests/fixtures"),
+    ("examples/add_probe", "../../kindling-bpf/bpf", "examples/add_probe"),
+];
