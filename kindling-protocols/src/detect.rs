@@ -62,10 +62,11 @@ impl Probing {
         self.segments += 1;
         self.turns += u32::from(self.latest != Some(direction));
         self.latest = Some(direction);
-        let [out, into] = self.start.first;
-        let first = if direction == Direction::Out { out } else { into };
-        // The flow's beginning is not here: older than the observation, or lost.
-        self.late |= info.midstream || (self.segments == 1 && first.is_some_and(|first| segment.offset > first));
+        if self.comes_early(segment, limits) {
+            self.hold(segment);
+            return Found::Nothing;
+        }
+        self.late |= info.midstream;
         let sender = sender_of(direction, info.role);
         // A datagram is whole in itself: the next one is another chance.
         let alone = info.transport == Transport::Udp || !self.held.iter().any(|held| held.direction == direction);
@@ -104,6 +105,22 @@ impl Probing {
         Found::Nothing
     }
 
+    /// Whether the direction's first bytes are still to come, by a matter of order: then it is too early to say what they are.
+    fn comes_early(&mut self, segment: &Segment, limits: &Limits) -> bool {
+        let [out, into] = self.start.first;
+        let first = if segment.direction == Direction::Out { out } else { into };
+        let mut same = self.held.iter().filter(|held| held.direction == segment.direction).peekable();
+        let oldest = same.peek().map_or(segment.at, |held| held.at);
+        let lowest = same.map(|held| held.offset).min().unwrap_or(u64::MAX).min(segment.offset);
+        let missing = !self.passed_over && first.is_some_and(|first| lowest > first);
+        if missing && segment.at.since(oldest) < limits.reorder_window {
+            return true;
+        }
+        // The flow's beginning is not here: lost.
+        self.late |= missing;
+        false
+    }
+
     /// Give up what is held, of one direction or of both.
     pub(crate) fn pass_over(&mut self, direction: Option<Direction>, account: &mut ledger::Bytes) {
         self.held.retain(|held| {
@@ -124,9 +141,11 @@ impl Probing {
     }
 
     fn joined(&self, segment: &Segment) -> Bytes {
-        let mut all = BytesMut::new();
         let same = self.held.iter().filter(|held| held.direction == segment.direction);
-        same.chain([segment]).for_each(|part| all.extend_from_slice(&part.data));
+        let mut parts: Vec<_> = same.chain([segment]).collect();
+        parts.sort_by_key(|part| part.offset);
+        let mut all = BytesMut::new();
+        parts.iter().for_each(|part| all.extend_from_slice(&part.data));
         all.freeze()
     }
 

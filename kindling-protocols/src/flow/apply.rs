@@ -343,6 +343,16 @@ impl<P: Protocol> Flow<P> {
         }
     }
 
+    /// After a loss, the request that an answer by order waits for may be what was lost; the next one is not it.
+    pub(super) fn give_up_early(&mut self, env: &mut Env<'_>) {
+        for (deadline, sender, ready) in self.early.take() {
+            match ready.effect.target() {
+                Some(Target { pair: Pair::Id(_), .. }) => self.early.push((deadline, sender, ready)),
+                _ => self.apply(sender, &ready, env),
+            }
+        }
+    }
+
     /// Answers whose request did not come in time.
     pub(super) fn expire_early(&mut self, now: Timestamp, env: &mut Env<'_>) {
         while let Some((_, sender, ready)) = self.early.pop_due(now) {

@@ -185,7 +185,14 @@ impl<P: Protocol> Flow<P> {
         half.lost = true;
         self.alignment.lose(at);
         self.decide(false, env);
+        self.give_up_early(env);
         self.misalign(sender, env);
+        // What the other side's parser waits for may be what was lost; the next request is not it.
+        let peer = self.half(sender.peer());
+        if peer.waiting.take().is_some() {
+            peer.overdue = true;
+            self.drain(sender.peer(), at, env, &mut None);
+        }
     }
 
     /// Both sides were quiet, so the bytes of `segment` start a request that nothing else waits before.

@@ -29,6 +29,7 @@
 #![warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
 
 mod detect;
+mod domain;
 mod names;
 mod rdata;
 mod state;
@@ -126,7 +127,7 @@ impl Message {
     #[must_use]
     pub fn name(&self) -> Option<Text> {
         self.question?;
-        wire::name(&self.wire, Header::LEN)
+        domain::text(&self.wire, Header::LEN)
     }
 
     /// The number of the type asked for.

@@ -8,8 +8,8 @@ use std::{
 use kindling_core::Text;
 
 use super::{
-    names,
-    wire::{self, Record},
+    domain,
+    wire::{self, Data, Record},
 };
 
 /// The data of `record`, at most about 256 bytes; types not known here, and data that does not fit its type, in the form of RFC 3597.
@@ -20,39 +20,54 @@ pub(super) fn text(message: &[u8], record: &Record<'_>) -> Text {
 }
 
 fn known(message: &[u8], record: &Record<'_>) -> Option<Text> {
-    let data = record.data;
     // Names are compressed against the whole message, of which nothing after the data counts.
     let message = message.get(..record.end())?;
     let mut out = Text::new();
-    match record.kind {
-        names::A => out = dotted(<[u8; 4]>::try_from(data).ok()?),
-        names::AAAA => write!(out, "{}", Ipv6Addr::from(<[u8; 16]>::try_from(data).ok()?)).ok()?,
-        names::NS | names::CNAME | names::PTR | names::DNAME => out = wire::name(message, record.at)?,
-        names::MX => {
-            write!(out, "{} ", word(data, 0)?).ok()?;
-            out.push(wire::name(message, record.at + 2)?.as_bytes());
+    match Data::read(message, record.kind, record.at)? {
+        Data::A(address) => out = dotted(address),
+        Data::Aaaa(address) => write!(out, "{}", Ipv6Addr::from(address)).ok()?,
+        Data::Name(at) => out = domain::text(message, at)?,
+        Data::Mx(preference, host) => {
+            write!(out, "{preference} ").ok()?;
+            out.push(domain::text(message, host)?.as_bytes());
         }
-        names::SRV => {
-            write!(out, "{} {} {} ", word(data, 0)?, word(data, 2)?, word(data, 4)?).ok()?;
-            out.push(wire::name(message, record.at + 6)?.as_bytes());
+        Data::Srv([priority, weight, port], target) => {
+            write!(out, "{priority} {weight} {port} ").ok()?;
+            out.push(domain::text(message, target)?.as_bytes());
         }
-        names::NAPTR => naming(message, record, &mut out)?,
-        names::SOA => authority(message, record, &mut out)?,
-        names::TXT | names::SPF => strings(data, &mut out)?,
-        names::CAA => {
-            let (&flags, rest) = data.split_first()?;
-            let (tag, value) = string(rest)?;
+        Data::Naptr([order, preference], strings, replacement) => {
+            write!(out, "{order} {preference} ").ok()?;
+            for string in strings {
+                quoted(string, &mut out);
+                out.push(b" ");
+            }
+            out.push(domain::text(message, replacement)?.as_bytes());
+        }
+        Data::Soa([primary, contact], numbers) => {
+            out.push(domain::text(message, primary)?.as_bytes());
+            out.push(b" ");
+            out.push(domain::text(message, contact)?.as_bytes());
+            numbers.iter().try_for_each(|number| write!(out, " {number}")).ok()?;
+        }
+        Data::Txt(data) => strings(data, &mut out)?,
+        Data::Caa(flags, tag, value) => {
             write!(out, "{flags} ").ok()?;
             out.push(tag);
             out.push(b" ");
             quoted(value, &mut out);
         }
-        names::DS => {
-            write!(out, "{} {} {} ", word(data, 0)?, data.get(2)?, data.get(3)?).ok()?;
-            hex(data.get(4..)?, &mut out);
+        Data::Ds(tag, [algorithm, kind], digest) => {
+            write!(out, "{tag} {algorithm} {kind} ").ok()?;
+            hex(digest, &mut out);
         }
-        names::HTTPS | names::SVCB => service(message, record, &mut out)?,
-        _ => return None,
+        Data::Svcb(priority, target, parameters) => {
+            write!(out, "{priority} ").ok()?;
+            out.push(domain::text(message, target)?.as_bytes());
+            for each in wire::parameters(parameters) {
+                let (key, value) = each?;
+                parameter(key, value, &mut out)?;
+            }
+        }
     }
     Some(out)
 }
@@ -70,65 +85,19 @@ fn dotted(address: [u8; 4]) -> Text {
     buffer.get(..used.saturating_sub(1)).unwrap_or_default().into()
 }
 
-/// RFC 1035 section 3.3.13.
-fn authority(message: &[u8], record: &Record<'_>, out: &mut Text) -> Option<()> {
-    let contact = wire::skip_name(message, record.at)?;
-    let numbers = wire::skip_name(message, contact)?;
-    out.push(wire::name(message, record.at)?.as_bytes());
-    out.push(b" ");
-    out.push(wire::name(message, contact)?.as_bytes());
-    for field in 0..5 {
-        let [high, low] = [word(message, numbers + 4 * field)?, word(message, numbers + 4 * field + 2)?];
-        write!(out, " {}", u32::from(high) << 16 | u32::from(low)).ok()?;
-    }
-    Some(())
-}
-
-/// RFC 3403 section 4.1.
-fn naming(message: &[u8], record: &Record<'_>, out: &mut Text) -> Option<()> {
-    write!(out, "{} {} ", word(record.data, 0)?, word(record.data, 2)?).ok()?;
-    let mut rest = record.data.get(4..)?;
-    for _ in 0..3 {
-        let (text, after) = string(rest)?;
-        quoted(text, out);
-        out.push(b" ");
-        rest = after;
-    }
-    out.push(wire::name(message, record.end() - rest.len())?.as_bytes());
-    Some(())
-}
-
-/// RFC 9460 section 2.
-fn service(message: &[u8], record: &Record<'_>, out: &mut Text) -> Option<()> {
-    write!(out, "{} ", word(record.data, 0)?).ok()?;
-    let end = wire::skip_name(message, record.at + 2)?;
-    out.push(wire::name(message, record.at + 2)?.as_bytes());
-    let mut rest = message.get(end..)?;
-    while !rest.is_empty() {
-        let (key, length) = (word(rest, 0)?, usize::from(word(rest, 2)?));
-        let value = rest.get(4..4 + length)?;
-        rest = rest.get(4 + length..)?;
-        parameter(key, value, out)?;
-    }
-    Some(())
-}
-
 fn parameter(key: u16, value: &[u8], out: &mut Text) -> Option<()> {
     match key {
         1 => {
             out.push(b" alpn=");
-            let mut rest = value;
-            while !rest.is_empty() {
-                let (protocol, after) = string(rest)?;
-                if rest.len() < value.len() {
+            for (index, protocol) in wire::strings(value).enumerate() {
+                if index > 0 {
                     out.push(b",");
                 }
-                characters(protocol, out);
-                rest = after;
+                characters(protocol?, out);
             }
         }
         2 => out.push(b" no-default-alpn"),
-        3 => write!(out, " port={}", word(value, 0)?).ok()?,
+        3 => write!(out, " port={}", wire::u16_at(value, 0)?).ok()?,
         4 => addresses(" ipv4hint", value.as_chunks::<4>().0.iter().map(|bytes| Ipv4Addr::from(*bytes)), out),
         6 => addresses(" ipv6hint", value.as_chunks::<16>().0.iter().map(|bytes| Ipv6Addr::from(*bytes)), out),
         _ => {
@@ -149,21 +118,16 @@ fn addresses(name: &str, all: impl Iterator<Item = impl std::fmt::Display>, out:
 
 /// Character strings one after the other. RFC 1035 section 3.3.14.
 fn strings(data: &[u8], out: &mut Text) -> Option<()> {
-    let mut rest = data;
-    while !rest.is_empty() && out.len() < LONGEST {
-        let (text, after) = string(rest)?;
+    for each in wire::strings(data) {
+        if out.len() >= LONGEST {
+            break;
+        }
         if !out.is_empty() {
             out.push(b" ");
         }
-        quoted(text, out);
-        rest = after;
+        quoted(each?, out);
     }
     Some(())
-}
-
-fn string(rest: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&length, rest) = rest.split_first()?;
-    rest.split_at_checked(usize::from(length))
 }
 
 fn quoted(text: &[u8], out: &mut Text) {
@@ -201,16 +165,12 @@ fn hex(data: &[u8], out: &mut Text) {
     }
 }
 
-fn word(data: &[u8], at: usize) -> Option<u16> {
-    wire::u16_at(data, at)
-}
-
 /// Most bytes of one record's text.
 const LONGEST: usize = 256;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::names, *};
 
     /// The text of data that stands after a header and the name `example.com`.
     fn shown(kind: u16, data: &[u8]) -> String {

@@ -3,7 +3,7 @@
 use kindling_core::{Details, Text, Value, Visit};
 
 use super::{
-    Message, names, rdata,
+    Message, domain, names, rdata,
     wire::{self, Edns, Header},
 };
 
@@ -79,7 +79,7 @@ impl Summary {
         } else if let Some(record) = wire::record(&message.wire, message.records_at) {
             // An announcement has no question: it is known by what it announces first.
             (self.kind, self.class) = (record.kind, record.class);
-            self.name = wire::name(&message.wire, record.name).unwrap_or_default();
+            self.name = domain::text(&message.wire, record.name).unwrap_or_default();
         }
     }
 

@@ -1,8 +1,20 @@
 //! How a message is written. RFC 1035 section 4, RFC 6891 (EDNS).
 
-use kindling_core::Text;
+use nom::{
+    IResult, Parser,
+    bytes::complete::take,
+    combinator::rest,
+    multi::length_data,
+    number::complete::{be_u8, be_u16, be_u32},
+};
 
-use super::names;
+use super::{
+    domain::{self, MAX_LABEL, MAX_NAME},
+    names,
+};
+
+/// What is read from bytes of one message, all of which are there; why something does not fit is never asked.
+type Read<'a, T> = IResult<&'a [u8], T, ()>;
 
 /// The first twelve bytes. RFC 1035 section 4.1.1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,11 +28,11 @@ pub(super) struct Header {
 impl Header {
     pub(super) const LEN: usize = 12;
 
+    #[inline]
     pub(super) fn read(message: &[u8]) -> Option<Self> {
-        let header = message.get(..Self::LEN)?;
-        let [id, flags] = [u16_at(header, 0)?, u16_at(header, 2)?];
-        let counts = [u16_at(header, 4)?, u16_at(header, 6)?, u16_at(header, 8)?, u16_at(header, 10)?];
-        Some(Self { id, flags, counts })
+        let layout: Read<'_, _> = (be_u16, be_u16, (be_u16, be_u16, be_u16, be_u16)).parse(message.get(..Self::LEN)?);
+        let (_, (id, flags, counts)) = layout.ok()?;
+        Some(Self { id, flags, counts: counts.into() })
     }
 
     pub(super) const fn is_response(self) -> bool {
@@ -61,6 +73,7 @@ pub(super) struct Question {
 }
 
 /// The first question, which stands right after the header. `None`: it does not parse.
+#[inline]
 pub(super) fn question(message: &[u8]) -> Option<Question> {
     let mut at = Header::LEN;
     // FNV-1a over the name as on the wire; the bytes that say lengths are below every letter, so lower case leaves them alone.
@@ -80,7 +93,8 @@ pub(super) fn question(message: &[u8]) -> Option<Question> {
             break;
         }
     }
-    let (kind, class) = (u16_at(message, at)?, u16_at(message, at + 2)?);
+    let layout: Read<'_, _> = (be_u16, be_u16).parse(message.get(at..)?);
+    let (_, (kind, class)) = layout.ok()?;
     Some(Question { kind, class, hash, end: at + 4 })
 }
 
@@ -112,12 +126,9 @@ pub(super) struct Record<'a> {
 
 /// The record at `at`. RFC 1035 section 4.1.3.
 pub(super) fn record(message: &[u8], at: usize) -> Option<Record<'_>> {
-    let fixed = skip_name(message, at)?;
-    let ttl = u32::from(u16_at(message, fixed + 4)?) << 16 | u32::from(u16_at(message, fixed + 6)?);
-    let length = usize::from(u16_at(message, fixed + 8)?);
-    let data = message.get(fixed + 10..fixed + 10 + length)?;
-    let (kind, class) = (u16_at(message, fixed)?, u16_at(message, fixed + 2)?);
-    Some(Record { name: at, kind, class, ttl, at: fixed + 10, data })
+    let (rest, (name, kind, class, ttl, data)) =
+        (name(message), be_u16, be_u16, be_u32, length_data(be_u16)).parse_complete(message.get(at..)?).ok()?;
+    Some(Record { name, kind, class, ttl, at: message.len() - rest.len() - data.len(), data })
 }
 
 impl Record<'_> {
@@ -127,100 +138,104 @@ impl Record<'_> {
 
     /// The serial number of a start of authority, which stands after two names.
     pub(super) fn serial(&self, message: &[u8]) -> Option<u32> {
-        let at = skip_name(message, skip_name(message, self.at)?)?;
-        Some(u32::from(u16_at(message, at)?) << 16 | u32::from(u16_at(message, at + 2)?))
+        let (_, (_, _, serial)) = (name(message), name(message), be_u32).parse(message.get(self.at..)?).ok()?;
+        Some(serial)
     }
 }
 
-/// The end of the name at `at`. A pointer ends it, and points to before it.
-pub(super) fn skip_name(message: &[u8], start: usize) -> Option<usize> {
-    let mut at = start;
-    loop {
-        let length = *message.get(at)?;
-        match length {
-            0 => return Some(at + 1),
-            1..=MAX_LABEL => at += 1 + usize::from(length),
-            0xc0.. => {
-                let target = usize::from(u16_at(message, at)? & 0x3fff);
-                return (Header::LEN..start).contains(&target).then_some(at + 2);
-            }
-            // Extended labels were given up by RFC 6891 section 5.
+/// The data of a record whose type is known here; names are told by where they stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Data<'a> {
+    A([u8; 4]),
+    Aaaa([u8; 16]),
+    /// Of all types that are one name.
+    Name(usize),
+    Mx(u16, usize),
+    /// Priority, weight, port and target. RFC 2782.
+    Srv([u16; 3], usize),
+    /// Order and preference; flags, services and expression; replacement. RFC 3403 section 4.1.
+    Naptr([u16; 2], [&'a [u8]; 3], usize),
+    /// RFC 1035 section 3.3.13.
+    Soa([usize; 2], [u32; 5]),
+    /// [`strings`] up to the end.
+    Txt(&'a [u8]),
+    /// Flags, tag and value. RFC 8659 section 4.1.
+    Caa(u8, &'a [u8], &'a [u8]),
+    /// Key tag, algorithm, digest type and digest. RFC 4034 section 5.1.
+    Ds(u16, [u8; 2], &'a [u8]),
+    /// Priority, target and [`parameters`] up to the end. RFC 9460 section 2.2.
+    Svcb(u16, usize, &'a [u8]),
+}
+
+impl<'a> Data<'a> {
+    /// The data of type `kind` that `message` ends with, from `at`. What follows the last part of a fixed layout does not count.
+    pub(super) fn read(message: &'a [u8], kind: u16, at: usize) -> Option<Self> {
+        let data = message.get(at..)?;
+        let read: Read<'a, Self> = match kind {
+            names::A => return data.try_into().ok().map(Self::A),
+            names::AAAA => return data.try_into().ok().map(Self::Aaaa),
+            names::NS | names::CNAME | names::PTR | names::DNAME => return Some(Self::Name(at)),
+            names::MX => (be_u16, last(message)).map(|(preference, host)| Self::Mx(preference, host)).parse(data),
+            names::SRV => ((be_u16, be_u16, be_u16), last(message))
+                .map(|(fields, target)| Self::Srv(fields.into(), target))
+                .parse(data),
+            names::NAPTR => ((be_u16, be_u16), (string, string, string), last(message))
+                .map(|(order, strings, to)| Self::Naptr(order.into(), strings.into(), to))
+                .parse(data),
+            names::SOA => ((name(message), name(message)), (be_u32, be_u32, be_u32, be_u32, be_u32))
+                .map(|(both, numbers)| Self::Soa(both.into(), numbers.into()))
+                .parse(data),
+            names::TXT | names::SPF => rest.map(Self::Txt).parse(data),
+            names::CAA => (be_u8, string, rest).map(|(flags, tag, value)| Self::Caa(flags, tag, value)).parse(data),
+            names::DS => (be_u16, (be_u8, be_u8), rest)
+                .map(|(tag, kinds, digest)| Self::Ds(tag, kinds.into(), digest))
+                .parse(data),
+            names::HTTPS | names::SVCB => (be_u16, name(message), rest)
+                .map(|(priority, target, parameters)| Self::Svcb(priority, target, parameters))
+                .parse(data),
             _ => return None,
-        }
-        if at - start >= MAX_NAME {
-            return None;
-        }
+        };
+        read.ok().map(|(_, data)| data)
     }
 }
 
-/// The name at `at` as text in lower case, without the last dot; `.` for the root. Dots and backslashes in labels are escaped, bytes that
-/// do not print as `\DDD` (RFC 4343 section 2.1).
-pub(super) fn name(message: &[u8], at: usize) -> Option<Text> {
-    // Nearly every name is written as it stands, and put together here before it is allocated.
-    let mut buffer = [0; MAX_NAME + 1];
-    let mut free = buffer.iter_mut();
-    let mut odd = false;
-    labels(message, at, |label| {
-        for &b in label.iter().chain(b".") {
-            odd |= !(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-            if let Some(place) = free.next() {
-                *place = b.to_ascii_lowercase();
-            }
-        }
-        odd |= label.contains(&b'.');
-    })?;
-    let used = MAX_NAME + 1 - free.len();
-    if !odd {
-        // Without the last dot, unless it is all there is.
-        return Some(if used == 0 { ".".into() } else { Text::from(buffer.get(..used - 1)?) });
-    }
-    let mut out = Text::new();
-    labels(message, at, |label| {
-        if !out.is_empty() {
-            out.push(b".");
-        }
-        escaped(label, &mut out);
-    })?;
-    Some(out)
-}
-
-/// Takes the labels of the name at `at` one by one.
-fn labels(message: &[u8], mut at: usize, mut take: impl FnMut(&[u8])) -> Option<()> {
-    let (mut total, mut before) = (0, usize::MAX);
-    loop {
-        let length = *message.get(at)?;
-        match length {
-            0 => return Some(()),
-            1..=MAX_LABEL => {
-                let next = at + 1 + usize::from(length);
-                total += 1 + usize::from(length);
-                if total >= MAX_NAME {
-                    return None;
-                }
-                take(message.get(at + 1..next)?);
-                at = next;
-            }
-            0xc0.. => {
-                // Always to before the last one: no loops.
-                let target = usize::from(u16_at(message, at)? & 0x3fff);
-                if target >= before.min(at) || target < Header::LEN {
-                    return None;
-                }
-                (before, at) = (target, target);
-            }
-            _ => return None,
-        }
+/// Steps over a name in the rest of `message`, and tells where it stands.
+fn name<'a>(message: &'a [u8]) -> impl Fn(&'a [u8]) -> Read<'a, usize> {
+    move |rest| {
+        let at = message.len() - rest.len();
+        let after = domain::skip(message, at).and_then(|end| message.get(end..)).ok_or(nom::Err::Error(()))?;
+        Ok((after, at))
     }
 }
 
-fn escaped(label: &[u8], out: &mut Text) {
-    for &b in label {
-        match b {
-            b'.' | b'\\' => out.push(&[b'\\', b]),
-            0x21..=0x7e => out.push(&[b.to_ascii_lowercase()]),
-            _ => out.push(&[b'\\', b'0' + b / 100, b'0' + b / 10 % 10, b'0' + b % 10]),
-        }
-    }
+/// Where a name stands that nothing follows.
+fn last<'a>(message: &'a [u8]) -> impl Fn(&'a [u8]) -> Read<'a, usize> {
+    |rest| Ok((rest, message.len() - rest.len()))
+}
+
+/// A character string, and what follows it. RFC 1035 section 3.3.
+fn string(input: &[u8]) -> Read<'_, &[u8]> {
+    length_data(be_u8).parse_complete(input)
+}
+
+/// The strings of `data`; `None` for one that is cut.
+pub(super) fn strings(data: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    each(data, string)
+}
+
+/// The parameters of a service; `None` for one that is cut. RFC 9460 section 2.2.
+pub(super) fn parameters(data: &[u8]) -> impl Iterator<Item = Option<(u16, &[u8])>> {
+    each(data, |input| (be_u16, length_data(be_u16)).parse_complete(input))
+}
+
+/// What `read` finds again and again, up to the end or to what does not fit.
+fn each<'a, T>(mut rest: &'a [u8], read: impl Fn(&'a [u8]) -> Read<'a, T>) -> impl Iterator<Item = Option<T>> {
+    std::iter::from_fn(move || {
+        let found = (!rest.is_empty()).then(|| read(rest))?.ok();
+        let (after, item) = found.unzip();
+        rest = after.unwrap_or_default();
+        Some(item)
+    })
 }
 
 /// What the records of a message tell.
@@ -264,20 +279,17 @@ pub(super) fn sections(message: &[u8], header: Header, mut at: usize) -> Section
 
 /// Where the records start: after all questions.
 pub(super) fn after_questions(message: &[u8], questions: u16, first: Option<Question>) -> Option<usize> {
-    let mut at = first.map_or(Header::LEN, |question| question.end);
+    let mut rest = message.get(first.map_or(Header::LEN, |question| question.end)..)?;
     for _ in 1..questions {
-        at = skip_name(message, at)? + 4;
+        (rest, _) = (name(message), take(4_usize)).parse(rest).ok()?;
     }
-    (at <= message.len()).then_some(at)
+    Some(message.len() - rest.len())
 }
 
 pub(super) fn u16_at(message: &[u8], at: usize) -> Option<u16> {
-    message.get(at..)?.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
+    let number: Read<'_, _> = be_u16(message.get(at..)?);
+    number.ok().map(|(_, number)| number)
 }
-
-/// RFC 1035 section 2.3.4.
-const MAX_LABEL: u8 = 63;
-const MAX_NAME: usize = 255;
 
 #[cfg(test)]
 mod tests {
@@ -286,25 +298,6 @@ mod tests {
     /// A header and what follows it.
     fn message(rest: &[u8]) -> Vec<u8> {
         [&[0; Header::LEN][..], rest].concat()
-    }
-
-    #[test]
-    fn names_are_read_back() {
-        let text = |rest: &[u8], at: usize| {
-            name(&message(rest), 12 + at).map(|name| String::from_utf8(name.as_bytes().to_vec()).unwrap())
-        };
-        assert_eq!(text(b"\x03wWw\x07example\x03com\0", 0).as_deref(), Some("www.example.com"));
-        assert_eq!(text(b"\0", 0).as_deref(), Some("."));
-        assert_eq!(text(b"\x03a.b\x04c\\ \xff\0", 0).as_deref(), Some("a\\.b.c\\\\\\032\\255"));
-        assert_eq!(text(b"\x03com\0\x01a\xc0\x0c", 5).as_deref(), Some("a.com"));
-        assert_eq!(text(b"\x01b\xc0\x0e\xc0\x0c", 0), None, "a pointer to itself");
-        assert_eq!(text(b"\x01b\xc0\x0c", 0), None, "a loop");
-        assert_eq!(text(b"\x01b\xc0\x0c\x01c\xc0\x0c", 4), None, "a loop behind a pointer");
-        assert_eq!(text(b"\x01b\xc0\x20", 0), None, "a pointer ahead");
-        assert_eq!(text(b"\x01b\xc0\x00", 0), None, "a pointer into the header");
-        assert_eq!(text(b"\x05b", 0), None, "cut short");
-        assert_eq!(text(b"\x41b\0", 0), None, "an extended label");
-        assert_eq!(text(&[[1, b'a'].repeat(128), vec![0]].concat(), 0), None, "256 bytes");
     }
 
     #[test]
