@@ -12,6 +12,8 @@ mod handles;
 mod harness;
 #[path = "live/losses.rs"]
 mod losses;
+#[path = "live/namespaces.rs"]
+mod namespaces;
 #[path = "live/processes.rs"]
 mod processes;
 #[path = "live/streams.rs"]

@@ -38,6 +38,7 @@ fn work() {
         "prefork" => crate::processes::prefork(),
         "spawn" => crate::processes::spawn(),
         "probe" => crate::handles::probe_and_wait(),
+        "embed" => crate::namespaces::embed(argument),
         "nothing" => {
             wait();
             done();

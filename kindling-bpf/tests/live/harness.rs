@@ -37,7 +37,18 @@ pub(crate) struct Worker {
 impl Worker {
     /// Start it; it waits.
     pub(crate) fn start(workload: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::spawn(Command::new(std::env::current_exe().unwrap()), workload)
+    }
+
+    /// Start it through the program and arguments of `wrapper`.
+    pub(crate) fn start_in(wrapper: &[&str], workload: &str) -> Self {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(std::env::current_exe().unwrap());
+        Self::spawn(command, workload)
+    }
+
+    fn spawn(mut command: Command, workload: &str) -> Self {
+        let mut child = command
             .args(["--exact", "child::work", "--nocapture", "--test-threads=1"])
             .env(crate::child::WORKLOAD, workload)
             .stdin(Stdio::piped())
