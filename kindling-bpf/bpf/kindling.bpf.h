@@ -10,10 +10,10 @@
  *	SEC("tp_btf/tcp_retransmit_skb")
  *	int BPF_PROG(on_retransmit, const struct sock *sk)
  *	{
- *		struct retransmit *r = kindling_reserve(sizeof(*r));
+ *		struct retransmit *r = kindling_flow(sk) ? kindling_reserve(sizeof(*r)) : NULL; // where a target acts, ask kindling_target()
  *		if (!r)
- *			return 0;                            // counted as lost for you
- *		kindling_head(&r->header, 0x8001, sizeof(*r), kindling_flow(sk));
+ *			return 0;                            // not met by kindling, or no room, which is counted for you
+ *		kindling_head_of(&r->header, 0x8001, sizeof(*r), kindling_flow(sk), NULL); // a timer's doing: nobody's task
  *		r->state = sk->__sk_common.skc_state;
  *		r->pad = 0;
  *		kindling_submit(r);
