@@ -3,6 +3,7 @@
 //! Every value starts with a line: a byte that says its type, and for most the value itself, a length or a count.
 
 use memchr::memchr;
+use nom::{bytes::streaming::tag, character::complete::digit0};
 
 use crate::parse::{Needed, Reject};
 
@@ -56,6 +57,16 @@ pub(super) enum Group {
 pub(super) enum Stop {
     Incomplete(Needed),
     Reject(Reject),
+}
+
+impl From<nom::Err<()>> for Stop {
+    fn from(error: nom::Err<()>) -> Self {
+        match error {
+            nom::Err::Incomplete(nom::Needed::Size(bytes)) => Self::Incomplete(Needed::more(bytes.get())),
+            nom::Err::Incomplete(nom::Needed::Unknown) => Self::Incomplete(Needed::Unknown),
+            nom::Err::Error(()) | nom::Err::Failure(()) => MALFORMED,
+        }
+    }
 }
 
 /// Most bytes of one string: eight times what a server allows unless `proto-max-bulk-len` is raised.
@@ -156,38 +167,25 @@ fn number(rest: &[u8], most: u64) -> Result<(Option<u64>, usize), Stop> {
     if let [digit @ b'0'..=b'9', b'\r', b'\n', ..] = *rest {
         return Ok((Some(u64::from(digit - b'0')), 3));
     }
-    let mut value = 0u64;
-    for (at, &b) in rest.iter().enumerate() {
-        match b {
-            b'0'..=b'9' => {
-                value = value * 10 + u64::from(b - b'0');
-                if value > most {
-                    return Err(Stop::Reject(Reject::Length));
-                }
-            }
-            b'\r' if at > 0 => {
-                return literal(rest.get(at..).unwrap_or_default(), b"\r\n", Some(value))
-                    .map(|(v, used)| (v, at + used - 1));
-            }
-            b'-' if at == 0 => return literal(rest, b"-1\r\n", None).map(|(none, used)| (none, used - 1)),
-            _ => return Err(MALFORMED),
-        }
-        if at >= 20 {
-            return Err(Stop::Reject(Reject::Length));
-        }
+    if rest.first() == Some(&b'-') {
+        return literal(rest, b"-1\r\n", None).map(|(none, used)| (none, used - 1));
     }
-    Err(Stop::Incomplete(Needed::more(1)))
+    // As far as it goes: one that is too long is not waited for.
+    let (end, digits) = digit0(rest)?;
+    let add = |sum: u64, digit: &u8| Some(sum * 10 + u64::from(digit - b'0')).filter(|sum| *sum <= most);
+    let value = digits.iter().try_fold(0, add).filter(|_| digits.len() <= MAX_DIGITS);
+    let value = value.ok_or(Stop::Reject(Reject::Length))?;
+    match (digits, end) {
+        (_, []) => Err(Stop::Incomplete(Needed::more(1))),
+        ([], _) => Err(MALFORMED),
+        _ => literal(end, b"\r\n", Some(value)).map(|(value, used)| (value, digits.len() + used - 1)),
+    }
 }
 
 /// `value` if the bytes after the type are these; counts the type too.
 fn literal<T>(rest: &[u8], bytes: &[u8], value: T) -> Result<(T, usize), Stop> {
-    if rest.starts_with(bytes) {
-        Ok((value, 1 + bytes.len()))
-    } else if bytes.starts_with(rest) {
-        Err(Stop::Incomplete(Needed::until(bytes.len(), rest.len())))
-    } else {
-        Err(MALFORMED)
-    }
+    let (_, found) = tag(bytes)(rest)?;
+    Ok((value, 1 + found.len()))
 }
 
 /// The decimal number that a whole argument or line is.
@@ -197,6 +195,9 @@ pub(super) fn decimal(digits: &[u8]) -> Option<u32> {
     }
     digits.iter().try_fold(0u32, |value, b| b.is_ascii_digit().then(|| value * 10 + u32::from(b - b'0')))
 }
+
+/// Digits of one length or count, zeroes before it included.
+const MAX_DIGITS: usize = 20;
 
 pub(super) const MALFORMED: Stop = Stop::Reject(Reject::Malformed);
 
