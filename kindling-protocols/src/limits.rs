@@ -10,7 +10,8 @@ use crate::protocol::Content;
 pub struct Limits {
     /// Flows followed at once; beyond, the one silent for longest goes.
     pub max_flows: usize,
-    /// Bytes buffered over all flows; beyond, a flow that needs more loses its partial message.
+    /// Bytes buffered over all flows; beyond, a flow that needs more loses its partial message. Segments that came before their turn are
+    /// apart from it: at most 1 MiB a flow, for the reorder window.
     pub max_buffered: u64,
     /// Requests waiting on one flow; beyond, they count as lost.
     pub max_pending: usize,

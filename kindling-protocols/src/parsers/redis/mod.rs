@@ -28,6 +28,8 @@
 //! * A command of which a part was lost is not reported; its answer belongs to nothing.
 //! * `CLIENT REPLY` inside of `MULTI` is taken for an ordinary command.
 //! * Nesting deeper than 128, strings over 4 GiB and groups of more than 2^31 elements are rejected.
+//! * Of a nested reply longer than the source captures, elements after the cut may come out as unmatched answers until the flow is silent;
+//!   none is given to a request.
 //! * The cluster bus and replication streams are not read.
 
 #![warn(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)]
