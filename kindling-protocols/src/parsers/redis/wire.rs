@@ -3,7 +3,7 @@
 //! Every value starts with a line: a byte that says its type, and for most the value itself, a length or a count.
 
 use memchr::memchr;
-use nom::{bytes::streaming::tag, character::complete::digit0};
+use nom::bytes::{complete::take_while_m_n, streaming::tag};
 
 use crate::parse::{Needed, Reject};
 
@@ -171,7 +171,7 @@ fn number(rest: &[u8], most: u64) -> Result<(Option<u64>, usize), Stop> {
         return literal(rest, b"-1\r\n", None).map(|(none, used)| (none, used - 1));
     }
     // As far as it goes: one that is too long is not waited for.
-    let (end, digits) = digit0(rest)?;
+    let (end, digits) = take_while_m_n(0, MAX_DIGITS + 1, |b: u8| b.is_ascii_digit())(rest)?;
     let add = |sum: u64, digit: &u8| Some(sum * 10 + u64::from(digit - b'0')).filter(|sum| *sum <= most);
     let value = digits.iter().try_fold(0, add).filter(|_| digits.len() <= MAX_DIGITS);
     let value = value.ok_or(Stop::Reject(Reject::Length))?;
