@@ -176,3 +176,10 @@ fn more_flows_than_allowed_evict_the_silent_one() {
     let run = run(&registry(), &kindling_protocols::Limits::default().max_flows(4), &batch).unwrap();
     assert_eq!((run.ledger.flows_evicted, run.exchanges.len()), (6, 10));
 }
+
+#[test]
+fn an_early_answer_counts_what_was_sent_so_far() {
+    let text = ">>>\nQ1 1000\\nabcde\n>>>\nfghij\n--- 1ms\n<<<\nA1 0\\n\n--- 20ms\n>>>\nklmno\n=== close\n";
+    let run = Run::of(&registry(), &transcript(text)).unwrap();
+    assert_eq!((run.exchanges[0].outcome, run.exchanges[0].request_bytes), (Outcome::Complete, 8 + 10));
+}

@@ -208,6 +208,13 @@ impl<P: Protocol> Flow<P> {
         if pending.replies > 0 {
             return;
         }
+        let asking = &self.halves[opener.index()];
+        if let Some(Held { what: Holding::Request(_, serial) }) = asking.held.as_deref()
+            && *serial == pending.serial
+        {
+            // Answered before all of it was sent: what has moved so far counts.
+            pending.request_bytes += asking.buffer.passed();
+        }
         self.alignment.answered(ready.last.at.since(pending.first.at));
         view.report::<P>(pending, Outcome::Complete, Some(ready), env);
         pending.reported = true;
