@@ -140,9 +140,12 @@ impl Common {
             self.ledger.rejects += 1;
             return;
         }
+        if matches!(slot.speaker, Speaker::Flow(..)) {
+            return self.act(key, slot, |flow, env| flow.handle_segment(segment, env));
+        }
         let before = self.ledger.bytes;
         let found = match &mut slot.speaker {
-            Speaker::Flow(..) => return self.act(key, slot, |flow, env| flow.handle_segment(segment, env)),
+            Speaker::Flow(..) => Found::Nothing,
             Speaker::Opaque => {
                 opaque(segment, &mut self.ledger);
                 Found::Nothing

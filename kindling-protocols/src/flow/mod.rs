@@ -108,6 +108,10 @@ impl<P: Protocol> Flow<P> {
             return None;
         }
         let quiet = self.alignment.heard(sender, segment.at);
+        let captured = segment.data.len() as u64;
+        if self.half(sender).buffer.pass_whole(segment, captured, &mut env.ledger.bytes) {
+            return None;
+        }
         if self.half(sender).buffer.misses(segment.offset) {
             if !self.hold(sender, Early::Segment(segment.clone()), env) {
                 return None;

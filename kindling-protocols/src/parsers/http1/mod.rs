@@ -38,6 +38,7 @@ mod chunked;
 mod detect;
 mod message;
 mod name;
+mod secret;
 mod summary;
 mod target;
 mod wire;

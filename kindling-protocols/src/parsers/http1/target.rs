@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use kindling_core::Text;
 use memchr::{memchr, memchr3, memmem};
 
+use super::secret;
 use crate::shape;
 
 /// A target taken apart. Any part may be empty.
@@ -86,13 +87,17 @@ fn split_authority(target: &[u8]) -> (&[u8], &[u8]) {
     if matches!(target, [b'/' | b'*' | b'?', ..]) {
         return (b"", target);
     }
-    let start = memmem::find(target, b"://").map_or(0, |scheme| scheme + 3);
-    let rest = target.get(start..).unwrap_or_default();
+    let scheme = memmem::find(target, b"://").filter(|&end| target.iter().take(end).all(|&b| is_scheme(b)));
+    let rest = target.get(scheme.map_or(0, |end| end + 3)..).unwrap_or_default();
     let end = memchr3(b'/', b'?', b'#', rest).unwrap_or(rest.len());
     rest.split_at(end)
 }
 
-/// Values of parameters that are credentials by their names are replaced, in the query and behind `;` in the path.
+const fn is_scheme(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')
+}
+
+/// Credentials are replaced, in the query and behind `;` in the path.
 fn mask_parameters(text: &[u8], out: &mut Text) {
     let (path, query) = text.split_at(memchr3(b'?', b'#', b'#', text).unwrap_or(text.len()));
     mask_pieces(path, |b| matches!(b, b'/' | b';'), out);
@@ -107,45 +112,46 @@ pub(super) fn masked_query(query: &[u8]) -> Text {
 }
 
 fn mask_pieces(text: &[u8], separator: impl Fn(&u8) -> bool, out: &mut Text) {
+    let mut slashes = 0;
     for piece in text.split_inclusive(&separator) {
         let (body, end) = match piece.split_last() {
             Some((last, body)) if separator(last) => (body, std::slice::from_ref(last)),
             _ => (piece, &b""[..]),
         };
-        match memchr(b'=', body).map(|at| body.split_at(at)) {
-            Some((key, value)) if value.len() > 1 && is_credential(key) => {
-                out.push(key);
-                out.push(b"=");
-                out.push(MASK);
-            }
-            _ => out.push(body),
-        }
+        mask_piece(body, slashes >= 2, out);
         out.push(end);
+        slashes = match (body, end) {
+            ([], b"/") => slashes + 1,
+            (_, b"/") => 1,
+            _ => 0,
+        };
     }
 }
 
-fn is_credential(key: &[u8]) -> bool {
-    let key = key.to_ascii_lowercase();
-    WHOLE.contains(&&key[..]) || PARTS.iter().any(|part| memmem::find(&key, part).is_some())
+/// `authority`: whether the piece stands behind `//`.
+fn mask_piece(piece: &[u8], authority: bool, out: &mut Text) {
+    let secret = |text: &[u8]| secret::is_in(&secret::decoded(text), authority);
+    match memchr(b'=', piece).map(|at| piece.split_at(at)) {
+        Some((key, value))
+            if value.len() > 1 && (secret::is_named(&secret::decoded(key)) || secret(value)) && !secret(key) =>
+        {
+            out.push(key);
+            out.push(b"=");
+            out.push(MASK);
+        }
+        _ if !secret(piece) => out.push(piece),
+        _ => {
+            out.push(MASK);
+            let host = without_userinfo(piece);
+            if host.len() < piece.len() && !secret(host) {
+                out.push(b"@");
+                out.push(host);
+            }
+        }
+    }
 }
 
 const MASK: &[u8] = b"REDACTED";
-const WHOLE: [&[u8]; 12] =
-    [b"sig", b"key", b"code", b"jwt", b"sid", b"pass", b"pw", b"pwd", b"otp", b"pin", b"auth", b"assertion"];
-const PARTS: [&[u8]; 12] = [
-    b"token",
-    b"secret",
-    b"passw",
-    b"passphrase",
-    b"signature",
-    b"apikey",
-    b"api_key",
-    b"api-key",
-    b"accesskey",
-    b"credential",
-    b"session",
-    b"authorization",
-];
 
 #[cfg(test)]
 mod tests {
@@ -186,6 +192,26 @@ mod tests {
             ("http://me:s3cret@h/p?api_key=", "http://REDACTED@h/p?api_key="),
             ("me:s3cret@h:443", "REDACTED@h:443"),
             ("http://me:s3@cret@h/", "http://REDACTED@h/"),
+            ("/a?pass%77ord=s3cret&%74oken=s3cret", "/a?pass%77ord=REDACTED&%74oken=REDACTED"),
+            ("/a?%2574oken=s3cret", "/a?%2574oken=REDACTED"),
+            ("/a?bearer=s3cret&Refresh=s3cret&jwt=s3cret", "/a?bearer=REDACTED&Refresh=REDACTED&jwt=REDACTED"),
+            ("/a?user[pass]=s3cret&private_key=s3cret", "/a?user[pass]=REDACTED&private_key=REDACTED"),
+            ("/a?to=http://me:s3cret@h/&b=c", "/a?to=REDACTED&b=c"),
+            ("/a?to=http%3A%2F%2Fme%3As3cret%40h%2F", "/a?to=REDACTED"),
+            ("/a?to=%2Fcb%3Ftoken%3Ds3cret", "/a?to=REDACTED"),
+            ("/a?http://s3cret@h/", "/a?REDACTED@h/"),
+            ("//me:s3cret@h/x", "//REDACTED@h/x"),
+            ("/to/http://me:s3cret@h/x", "/to/http://REDACTED@h/x"),
+            ("/to/http://me:s3cret", "/to/http://REDACTED"),
+            ("http://h/to/redis://:s3cret@h:1/x?token=s3cret", "http://h/to/redis://REDACTED@h:1/x?token=REDACTED"),
+            ("x?token=s3cret&to=http://h/", "x?token=REDACTED&to=http://h/"),
+            ("/v/eyJhbGciOiJub25lIn0.eyJzIjoxfQ.s3cret/x", "/v/REDACTED/x"),
+            ("/v?a=Bearer%20eyJh.eyJz.s3cret", "/v?a=REDACTED"),
+            (
+                "/users/alice@example.com?sort=name&keyword=x&at=h:80",
+                "/users/alice@example.com?sort=name&keyword=x&at=h:80",
+            ),
+            ("/to/http://h:80/x//y?u=http://h:80", "/to/http://h:80/x//y?u=http://h:80"),
         ] {
             assert_eq!(Target::masked(target.as_bytes()), shown, "{target}");
         }

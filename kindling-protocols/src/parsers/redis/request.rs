@@ -89,7 +89,7 @@ pub(super) enum Mode {
 }
 
 impl Command {
-    /// The name in upper case, with its subcommand if it has one; `_OTHER` for what cannot be the name of a command.
+    /// The name in upper case, with its subcommand if it has one; `_OTHER` for what is not the name of a known command.
     #[must_use]
     pub fn name(&self) -> Text {
         self.name.text()
@@ -126,7 +126,7 @@ impl Command {
     fn named(&mut self, name: &[u8]) {
         self.name = match command::lookup(name) {
             Some(known) => Name { known: Some(known), more: None },
-            None if command::plausible(name) => Name::other(name),
+            // It may be a password typed where a command belongs.
             None => Name::other(b"_OTHER"),
         };
     }
@@ -140,12 +140,7 @@ impl Command {
 
     fn want_of_special(&self, index: u64, key_at: u64) -> Want {
         let act = self.act();
-        let place = match (self.name.known, &self.name.more) {
-            (Some(known), _) => known.key,
-            // Modules put the key first.
-            (None, Some(more)) if more.other.as_bytes().contains(&b'.') => KeyAt::Arg(1),
-            _ => KeyAt::None,
-        };
+        let place = self.name.known.map_or(KeyAt::None, |known| known.key);
         match (index, place) {
             (0, _) => Want::Name,
             (1, _) if matches!(act, Act::Container | Act::Client | Act::Replconf) => Want::Sub,
@@ -284,8 +279,11 @@ impl Building {
         match want {
             Want::Nothing | Want::Whole => {}
             Want::Name => command.named(value),
-            Want::Sub if command::plausible(value) => command.name.more.get_or_insert_default().sub = upper(value),
-            Want::Sub => {}
+            Want::Sub => {
+                if let Some(sub) = command.name.known.and_then(|known| command::subcommand(known.name, value)) {
+                    command.name.more.get_or_insert_default().sub = sub.into();
+                }
+            }
             Want::Key => command.key = value.into(),
             Want::Number => command.number = wire::decimal(value),
             Want::Count if wire::decimal(value).is_some_and(|n| n > 0) => self.key_at = self.index + 1,
@@ -320,10 +318,6 @@ fn inline(input: &[u8], seen: usize) -> Result<Step<Command>, Stop> {
         let need = want.bytes(argument.len() as u64);
         building.take(want, argument.get(..need).unwrap_or_default());
         building.index += 1;
-    }
-    if building.command.name.known.is_none() {
-        // A line that is no command may be part of a value.
-        building.command.name = Name::other(b"_OTHER");
     }
     building.command.args = building.index.saturating_sub(1);
     // An empty line is passed over.

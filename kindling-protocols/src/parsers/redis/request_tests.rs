@@ -60,7 +60,14 @@ fn names_and_keys() {
         (&["BLMPOP", "1.5", "2", "a", "b", "LEFT"], "BLMPOP", "a"),
         (&["SUBSCRIBE", "news", "sport"], "SUBSCRIBE", "news"),
         (&["JSON.GET", "doc:1", "$"], "JSON.GET", "doc:1"),
-        (&["my_auth", "hunter2"], "MY_AUTH", ""),
+        (&["my_auth", "hunter2"], "_OTHER", ""),
+        (&["hunter2"], "_OTHER", ""),
+        (&["hunter2.x", "hunter2"], "_OTHER", ""),
+        (&["ACL", "hunter2"], "ACL", ""),
+        (&["CONFIG", "hunter2", "x"], "CONFIG", ""),
+        (&["DEBUG", "hunter2"], "DEBUG", ""),
+        (&["CLIENT", "hunter2"], "CLIENT", ""),
+        (&["client", "no-evict", "on"], "CLIENT NO-EVICT", ""),
         (&["\u{1}\u{2}", "x"], "_OTHER", ""),
         (&["CONFIG", "not a word", "hunter2"], "CONFIG", ""),
     ] {
@@ -79,6 +86,8 @@ fn lines() {
         ("get  user:1 \n", "GET", "user:1"),
         ("AUTH hunter2\r\n", "AUTH", ""),
         ("hunter2 hunter2\r\n", "_OTHER", ""),
+        ("config hunter2\r\n", "CONFIG", ""),
+        ("config get hunter2\r\n", "CONFIG GET", ""),
         ("EVAL \"return \\\" 1\" 1 k:1\r\n", "EVAL", "k:1"),
     ] {
         for piece in [1, 1000] {
