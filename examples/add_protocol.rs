@@ -13,11 +13,15 @@
 //!   4 cast    body as of a call; nobody answers it, its id means nothing
 //! ```
 
-#![expect(clippy::print_stdout, reason = "it is a program")]
-
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use bytes::Bytes;
+use clap::Parser;
 use kindling::{
     Content, Details, Output, Pipeline, Registry, Text, Visit,
     export::text::{Account, HEADINGS, Line},
@@ -151,21 +155,42 @@ fn name(body: &[u8], length: u32) -> Result<(Text, usize), Parse<Frame>> {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let transcript = Transcript::parse("courier", CONVERSATION)?;
-    let registry = Registry::builtin().with::<Courier>();
-    println!("protocols: {}\n", registry.names().collect::<Vec<_>>().join(", "));
-    // A probe, a recording or a capture would stand here.
-    let mut pipeline = Pipeline::new([transcript.batch()].into_iter()).registry(registry);
-    println!("{HEADINGS}");
-    for output in &mut pipeline {
-        if let Output::Exchange(exchange) = output {
-            println!("{}", Line(&exchange));
+/// Run a built-in conversation through a protocol of one's own and print what came out.
+#[derive(Parser)]
+#[command(name = "add_protocol", after_help = CODES)]
+struct Arguments {}
+
+fn main() -> ExitCode {
+    let Arguments {} = Arguments::parse();
+    match run(&mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
         }
     }
-    println!("\n{}", Account(pipeline.ledger()));
+}
+
+fn run(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
+    let transcript = Transcript::parse("courier", CONVERSATION)?;
+    let registry = Registry::builtin().with::<Courier>();
+    writeln!(out, "protocols: {}\n", registry.names().collect::<Vec<_>>().join(", "))?;
+    // A probe, a recording or a capture would stand here.
+    let mut pipeline = Pipeline::new([transcript.batch()].into_iter()).registry(registry);
+    writeln!(out, "{HEADINGS}")?;
+    for output in &mut pipeline {
+        if let Output::Exchange(exchange) = output {
+            writeln!(out, "{}", Line(&exchange))?;
+        }
+    }
+    writeln!(out, "\n{}", Account(pipeline.ledger()))?;
     Ok(())
 }
+
+const CODES: &str = "Exit codes: 0 success, 1 failure, 2 wrong usage. A closed output pipe is no failure.";
 
 const START: &[u8] = b"CR\x01";
 const HEAD: usize = 12;

@@ -11,7 +11,7 @@ mod outcome;
 #[path = "support/stop.rs"]
 mod stop;
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, error::ErrorKind};
 use kindling::{
@@ -51,11 +51,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let named = |problem: String| Failure::from(format!("{}: {problem}", arguments.file.display()));
     let content = arguments.heads.map_or(Content::Full, Content::Heads);
     let options = Options::default().content(content).overwrite(arguments.force);
+    let stop = Stop::on_signals()?;
+    // Before the file, so that what cannot be traced costs no earlier recording.
+    let attached = arguments.scope.attach()?;
     let mut writer = Writer::create(&arguments.file, options).map_err(|error| named(outcome::chain(&error)))?;
-    let mut live = arguments.scope.begin(Stop::on_signals()?).inspect_err(|_| {
-        // It holds nothing, and nothing was replaced without leave.
-        let _ = fs::remove_file(&arguments.file);
-    })?;
+    let mut live = attached.begin(&arguments.scope, stop)?;
     let (mut events, mut lost) = (0, 0);
     for batch in &mut live {
         let batch = batch?;

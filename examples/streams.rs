@@ -3,30 +3,44 @@
 //! `cargo run --example streams -- a.kindling b.pcap` merges recordings and captures, of different hosts perhaps, in the order of wall
 //! time, keeps what TCP carried, and counts exchanges by host and outcome.
 
-#![expect(clippy::print_stdout, reason = "it is a program")]
-
 #[path = "support/outcome.rs"]
 mod outcome;
 
-use std::{collections::BTreeMap, pin::pin, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    path::PathBuf,
+    pin::pin,
+    process::ExitCode,
+};
 
+use clap::Parser;
 use futures::{TryStreamExt as _, executor::block_on};
 use kindling::{EventStreamExt as _, Opened, Output, Pipeline, Transport, source, stream};
 
 use crate::outcome::Failure;
 
-fn main() -> ExitCode {
-    outcome::code(run())
+/// Merge recordings and capture files in the order of wall time, and count their exchanges by host and outcome.
+#[derive(Parser)]
+#[command(name = "streams", after_help = CODES)]
+struct Arguments {
+    /// Recordings, pcap or pcapng
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
 }
 
-fn run() -> Result<ExitCode, Failure> {
-    let sources = std::env::args_os()
-        .skip(1)
-        .map(|path| Ok(source::open(path)?.into_stream()))
-        .collect::<Result<Vec<_>, Failure>>()?;
-    if sources.is_empty() {
-        return Err("usage: streams FILE.. (recordings, pcap or pcapng)".into());
-    }
+fn main() -> ExitCode {
+    outcome::code(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let open = |path: &PathBuf| {
+        let named = |problem: String| Failure::from(format!("{}: {problem}", path.display()));
+        let source = source::open(path).map_err(|error| named(outcome::chain(&error)))?;
+        let name = path.display().to_string();
+        Ok(source.into_stream().map_err(move |error| Failure::from(format!("{name}: {}", outcome::chain(&error)))))
+    };
+    let sources = arguments.files.iter().map(open).collect::<Result<Vec<_>, Failure>>()?;
     let tcp = |opened: &Opened| opened.transport == Transport::Tcp;
     block_on(async {
         let mut outputs = pin!(Pipeline::new(stream::merge(sources).filter_flows(tcp)));
@@ -37,9 +51,12 @@ fn run() -> Result<ExitCode, Failure> {
                 *counts.entry(key).or_default() += 1;
             }
         }
+        let mut out = io::stdout().lock();
         for ((host, protocol, outcome), count) in counts {
-            println!("{count:>8}  {protocol} {outcome}  {host}");
+            writeln!(out, "{count:>8}  {protocol} {outcome}  {host}")?;
         }
         Ok(ExitCode::SUCCESS)
     })
 }
+
+const CODES: &str = "Exit codes: 0 success, 1 failure, 2 wrong usage. A closed output pipe is no failure.";

@@ -162,7 +162,10 @@ fn a_command_that_fails_to_start_or_is_killed_shows_in_the_code() {
     }
     let output = run(example("observe").args(["--", "/no/such/program"]));
     assert_eq!(output.status.code(), Some(127));
-    assert!(stderr(&output).contains("cannot run /no/such/program"), "{}", stderr(&output));
+    let message = stderr(&output);
+    assert!(message.lines().any(|line| line.starts_with("error: cannot run /no/such/program: ")), "{message}");
+    let output = run(example("observe").args(["--port", "0"]));
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     let output = run(example("observe").args(["--", "sh", "-c", "kill -9 $$"]));
     assert_eq!(output.status.code(), Some(128 + 9), "{}", stderr(&output));
 }
@@ -190,6 +193,30 @@ fn ctrl_c_ends_trace_and_command_and_prints_what_was_seen() {
     assert_eq!((asked(&exchanges), &ledger["balanced"]), (vec!["/seen"], &Value::from(true)));
     assert!(!std::path::Path::new(&format!("/proc/{sleeper}")).exists(), "the command goes on");
     assert_eq!(server.join().unwrap().len(), 1);
+}
+
+#[test]
+fn ctrl_c_ends_what_the_command_started_too() {
+    if !capable() {
+        return;
+    }
+    // One that ends when asked, and one that has to be made to.
+    for sleep in ["sleep 777 & echo $! >&2; wait", "(trap '' TERM; exec sleep 777) & echo $! >&2; wait"] {
+        let mut child = example("observe")
+            .args(["--json", "--", "sh", "-c", sleep])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let sleeper: i32 = lines.find_map(|line| line.unwrap().parse().ok()).expect("the sleeper's pid");
+        thread::sleep(Duration::from_millis(100));
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        assert_eq!(finish(child, Duration::from_secs(20)).status.code(), Some(0));
+        // It may wait, dead, for whoever inherited it.
+        let state = std::fs::read_to_string(format!("/proc/{sleeper}/stat")).unwrap_or_default();
+        assert!(state.is_empty() || state.contains(") Z "), "{sleep}: {state}");
+    }
 }
 
 #[test]
@@ -247,8 +274,12 @@ fn a_recording_replays_to_what_was_live() {
     assert_eq!(asked(&exchanges), ["/a", "/b", "/c"]);
     assert_eq!(ledger["balanced"], true);
     // It is not overwritten unasked, and a failed start leaves nothing behind.
-    let output = run(example("record").arg(&path).args(["--pid", "1"]));
+    let output = run(example("record").arg(&path).args(["--pid", &std::process::id().to_string()]));
     assert!(output.status.code() == Some(1) && stderr(&output).contains("exists"), "{}", stderr(&output));
+    let before = std::fs::read(&path).unwrap();
+    let output = run(example("record").arg(&path).args(["--force", "--pid", "4194305"]));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(std::fs::read(&path).unwrap() == before, "a failed start replaced the recording");
     let none = folder.path().join("none");
     let output = run(example("record").arg(&none).args(["--pid", "4194305"]));
     assert!(output.status.code() == Some(1) && !none.exists(), "{}", stderr(&output));

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn observe(scope: &Scope, style: &Style) -> Result<ExitCode, Failure> {
-    let live = scope.begin(Stop::on_signals()?)?;
+    let live = scope.attach()?.begin(scope, Stop::on_signals()?)?;
     let control = live.probe.control();
     let mut pipeline = Pipeline::new(live).limits(style.limits()).control(control);
     report::print(style, &mut pipeline)?;

@@ -3,6 +3,9 @@
 //! The example starts itself as a stand-in that waits at a gate, a named pipe. When the probe is attached the gate is opened and the stand-in
 //! becomes the command, with the same process id, the same standard streams and no further descriptor. If the tracer dies first, the
 //! stand-in sees the pipe's end and exits.
+//!
+//! The command leads a session of its own: what it starts can be ended with it (but for what leaves that session), and Ctrl-C reaches the
+//! tracer alone, which then asks them all.
 
 use std::{
     env,
@@ -18,7 +21,9 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::{CWD, FileType, Mode, OFlags, mknodat},
-    process::{Pid, Signal, kill_process},
+    process::{
+        Pid, Signal, kill_process, kill_process_group, set_parent_process_death_signal, setsid, test_kill_process_group,
+    },
 };
 use tempfile::TempDir;
 
@@ -58,18 +63,32 @@ impl Launched {
         self.child.try_wait()
     }
 
-    /// Ask it to end; a second later, end it.
+    /// Whether it has ended and, where we asked for that, all that it started too.
+    pub(crate) fn gone(&mut self) -> bool {
+        // One that cannot be asked is gone.
+        let ended = !matches!(self.ended(), Ok(None));
+        // The dead of the group stay for as long as nobody waits for them, so there is an end to this.
+        let waits = self.asked.is_some_and(|since| since.elapsed() < PATIENCE * 2);
+        ended && !(waits && self.pid_of().is_some_and(|pid| test_kill_process_group(pid).is_ok()))
+    }
+
+    /// Ask it and what it started to end; a second later, end them. Not to be called when it is [`gone`](Self::gone).
     pub(crate) fn end(&mut self) {
         let signal = match self.asked {
             None => Signal::TERM,
-            Some(since) if since.elapsed() > Duration::from_secs(1) => Signal::KILL,
+            Some(since) if since.elapsed() > PATIENCE => Signal::KILL,
             Some(_) => return,
         };
         self.asked.get_or_insert_with(Instant::now);
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // It has not been waited for, so the number is still its own.
+        let Some(pid) = self.pid_of() else { return };
+        // It has no group before it reaches the gate. Until it is waited for the number is its own.
+        if kill_process_group(pid, signal).is_err() && matches!(self.ended(), Ok(None)) {
             let _ = kill_process(pid, signal);
         }
+    }
+
+    fn pid_of(&self) -> Option<Pid> {
+        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
     }
 
     /// Whether we asked it to end.
@@ -81,7 +100,7 @@ impl Launched {
 /// Whoever goes away leaves nothing running.
 impl Drop for Launched {
     fn drop(&mut self) {
-        while let Ok(None) = self.ended() {
+        while !self.gone() {
             self.end();
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -117,6 +136,9 @@ pub(crate) fn stand_in() -> Option<ExitCode> {
 }
 
 fn wait(gate: &Path) -> io::Result<bool> {
+    setsid()?;
+    // A tracer that is killed can ask nobody to end.
+    set_parent_process_death_signal(Some(Signal::TERM))?;
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let mut gate = OpenOptions::new().read(true).custom_flags(flags).open(gate)?;
     loop {
@@ -130,3 +152,5 @@ fn wait(gate: &Path) -> io::Result<bool> {
 }
 
 const STAND_IN: &str = "__stand-in";
+/// How long a command may take to end when it is asked to.
+const PATIENCE: Duration = Duration::from_secs(1);

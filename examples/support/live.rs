@@ -31,7 +31,7 @@ pub(crate) struct Scope {
     #[arg(long, value_name = "PATH")]
     cgroup: Vec<PathBuf>,
     /// Trace sockets with this local or remote port; may be given several times
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
     /// Trace everything on this machine but this program
     #[arg(long, conflicts_with_all = ["pid", "cgroup", "port"])]
@@ -104,8 +104,8 @@ impl<E: End> Iterator for Live<E> {
             }
             match self.probe.next_batch(Duration::from_millis(50)) {
                 Ok(Some(batch)) => return Some(Ok(batch)),
+                Ok(None) if self.probe.is_over() => return None,
                 Ok(None) => {}
-                Err(ReaderEnded { .. }) if self.stopped => return None,
                 Err(error) => {
                     self.stopped = true;
                     return Some(Err(error));
@@ -136,27 +136,20 @@ impl End for ScopeEnd {
     fn over(&mut self) -> bool {
         let asked = self.stop.asked() || self.until.is_some_and(|until| Instant::now() >= until);
         let Some(command) = &mut self.command else { return asked };
-        // One that cannot be asked is gone.
-        let running = matches!(command.ended(), Ok(None));
-        if running && asked {
+        let gone = command.gone();
+        if !gone && (asked || command.asked_to_end()) {
             command.end();
         }
-        !running
+        gone
     }
 }
 
 impl Scope {
-    /// Attach to what it says, and start its command.
-    pub(crate) fn begin(&self, stop: Stop) -> Result<Live<ScopeEnd>, Failure> {
-        let mut command = (!self.command.is_empty()).then(|| Launched::new(&self.command)).transpose()?;
+    /// Attach to what it says; its command waits.
+    pub(crate) fn attach(&self) -> Result<Attached, Failure> {
+        let command = (!self.command.is_empty()).then(|| Launched::new(&self.command)).transpose()?;
         let targets = command.iter().fold(self.targets(), |targets, command| targets.tree(command.pid()));
-        let probe = self.start(targets)?;
-        if let Some(command) = &mut command {
-            command.go()?;
-        }
-        eprintln!("tracing on the {} path; Ctrl-C ends it", probe.path());
-        let until = self.until();
-        Ok(Live::new(probe, ScopeEnd { command, until, stop }))
+        Ok(Attached { probe: self.start(targets)?, command })
     }
 
     /// When it ends at the latest, if it begins now.
@@ -174,6 +167,24 @@ impl Scope {
             });
         }
         Ok(builder.start()?)
+    }
+}
+
+/// A probe that is attached, and a command that waits for it.
+pub(crate) struct Attached {
+    probe: Probe,
+    command: Option<Launched>,
+}
+
+impl Attached {
+    /// Start the command.
+    pub(crate) fn begin(mut self, scope: &Scope, stop: Stop) -> Result<Live<ScopeEnd>, Failure> {
+        // Before the command says something itself.
+        eprintln!("tracing on the {} path; Ctrl-C ends it", self.probe.path());
+        if let Some(command) = &mut self.command {
+            command.go()?;
+        }
+        Ok(Live::new(self.probe, ScopeEnd { command: self.command, until: scope.until(), stop }))
     }
 }
 
