@@ -12,7 +12,8 @@
 //!
 //! Attributes have OpenTelemetry's names; header fields without one, those of trace contexts among them, are
 //! `http.request.header.<name>` and `http.response.header.<name>`. Of a target 1024 bytes are kept, of another value 512.
-//! User and password in a target, and parameters named like credentials, read `REDACTED`.
+//! User and password in a target, parameters named like credentials, and what looks like a JSON Web Token read `REDACTED`, percent-encoded
+//! or not, in targets inside parameters too. A credential under a name of its own, or as a plain segment of the path, cannot be told.
 //!
 //! # Notes
 //!

@@ -2,7 +2,8 @@
 //!
 //! <https://redis.io/docs/latest/develop/reference/protocol-spec/>, <https://github.com/redis/redis-specifications/blob/master/protocol/RESP3.md>
 //!
-//! Answers pair with commands by order. An exchange's operation is the command in upper case, with its subcommand (`CONFIG GET`); its
+//! Answers pair with commands by order. An exchange's operation is the command in upper case, with its subcommand (`CONFIG GET`); a name that
+//! is not known, of a renamed command or of somebody's module, is `_OTHER`, as it may be anything that was typed, and an unknown subcommand is left out. The
 //! resource is the shape of the first key or of the channel, with [`Content::Raw`] that itself. The status is `OK` or the first word of
 //! the error. Nil is no error; for commands that read one value, the attribute `redis.hit` is then false.
 //!
