@@ -126,8 +126,8 @@ impl Iterator for Run {
                     }
                     return Some(Ok(batch));
                 }
+                Ok(None) if self.probe.is_over() => return None,
                 Ok(None) => {}
-                Err(ReaderEnded { .. }) if self.stopped => return None,
                 Err(error) => {
                     self.stopped = true;
                     return Some(Err(error));

@@ -31,7 +31,7 @@ impl Control {
         }
     }
 
-    /// Trace `target` too.
+    /// Trace `target` too. A process that is named alone and in a tree is traced with its descendants, whichever came first.
     ///
     /// # Errors
     /// If there is no such thing, the table of targets is full, or the probe has ended.

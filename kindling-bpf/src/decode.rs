@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout};
 use crate::{
     arena::Arena,
     endpoint,
-    flow::{Flow, Moved},
+    flow::{Connection, Flow, Moved},
     record::{self, HEADER, Header, flag, tag},
 };
 
@@ -22,7 +22,9 @@ pub(crate) type Check = (u16, fn(&[u8]) -> bool);
 pub(crate) struct Decoder {
     flows: BoundedMap<FlowId, Flow>,
     /// When to look whether a flow without an end of its own went idle.
-    idle: VecDeque<(Timestamp, FlowId)>,
+    idle: VecDeque<(Timestamp, FlowId, u64)>,
+    /// Such notes so far, which numbers them.
+    notes: u64,
     idle_after: Duration,
     /// Names that a thread had before the exec whose record is on its way.
     execs: BoundedMap<u32, Comm>,
@@ -39,6 +41,7 @@ impl Decoder {
         Self {
             flows: BoundedMap::new(FLOWS),
             idle: VecDeque::new(),
+            notes: 0,
             idle_after,
             execs: BoundedMap::new(EXECS),
             checks,
@@ -72,14 +75,15 @@ impl Decoder {
 
     /// End what has been idle for too long at `now`.
     pub(crate) fn expire(&mut self, now: Timestamp, out: &mut Vec<Event>) {
-        while let Some(&(due, flow)) = self.idle.front()
+        while let Some(&(due, flow, note)) = self.idle.front()
             && due <= now
         {
             self.idle.pop_front();
-            let Some(state) = self.flows.get(&flow) else { continue };
+            // A flow that was opened anew since has a note of its own.
+            let Some(state) = self.flows.get(&flow).filter(|state| state.note == note) else { continue };
             let due = state.last + self.idle_after;
             if due > now {
-                self.idle.push_back((due, flow));
+                self.idle.push_back((due, flow, note));
             } else {
                 self.flows.remove(&flow);
                 out.push(Event::Closed(Closed { at: now, flow, reason: CloseReason::Idle, stats: None }));
@@ -97,7 +101,10 @@ impl Decoder {
             tag::FLOW_UNIX => self.opened_unix(&header, body, out),
             tag::CLOSED => self.closed(&header, body, out),
             tag::CONNECT_FAILED => {
-                out.push(connect_failed(&header, body)?);
+                let failed = connect_failed(&header, body)?;
+                // The socket was connected before, and its end will not be told any more.
+                self.end(at(&header), FlowId(header.flow), out);
+                out.push(failed);
                 Some(())
             }
             tag::STARTED => {
@@ -129,8 +136,7 @@ impl Decoder {
         let transport = if unix { Transport::Unix } else { Transport::Tcp };
         if self.flows.get(&flow).is_some_and(|known| counted && !known.counted()) {
             // An upper layer took the socket over: its bytes are no longer those that sequence numbers count.
-            self.flows.remove(&flow);
-            out.push(Event::Closed(Closed { at: moved.at, flow, reason: CloseReason::Closed, stats: None }));
+            self.end(moved.at, flow, out);
         }
         if self.flows.get(&flow).is_none() {
             let opened = Opened { at: moved.at, flow, transport, midstream: true, ..Opened::default() };
@@ -142,8 +148,7 @@ impl Decoder {
             state.moved(&moved, self.past_hooks, task(header), arena, out);
         }
         if segment.flags & flag::SEG_ENDED != 0 {
-            self.flows.remove(&flow);
-            out.push(Event::Closed(Closed { at: moved.at, flow, reason: CloseReason::Closed, stats: None }));
+            self.end(moved.at, flow, out);
         }
         Some(())
     }
@@ -191,6 +196,17 @@ impl Decoder {
             false => flow.begin(body.first_out, body.first_in),
             true => (None, None),
         };
+        let connect = (body.flags & flag::FLOW_CONNECT != 0).then(|| Duration::from_nanos(body.connect));
+        let connection = Connection::new(&body.addresses, (!midstream && !flow.counted()).then_some(body.first_out));
+        flow.connection = Some(connection);
+        let anew = self.flows.get(&FlowId(header.flow)).is_some_and(|known| match &known.connection {
+            Some(before) => connection.follows(before),
+            None => connect.is_some(),
+        });
+        if anew {
+            // A socket may be connected again, to another peer even, and has the same number still.
+            self.end(at(header), FlowId(header.flow), out);
+        }
         let opened = Opened {
             at: at(header),
             flow: FlowId(header.flow),
@@ -202,7 +218,7 @@ impl Decoder {
             midstream,
             first_out,
             first_in,
-            connect: (body.flags & flag::FLOW_CONNECT != 0).then(|| Duration::from_nanos(body.connect)),
+            connect,
             ..Opened::default()
         };
         self.open(flow, opened, header, out);
@@ -236,11 +252,24 @@ impl Decoder {
         opened.offsets = state.offsets();
         opened.task = task(header);
         if opened.transport != Transport::Tcp {
-            self.idle.push_back((opened.at + self.idle_after, flow));
+            self.notes += 1;
+            state.note = self.notes;
+            self.idle.push_back((opened.at + self.idle_after, flow, state.note));
         }
         out.push(Event::Opened(opened));
         if self.flows.insert(flow, state).is_some() {
             self.evicted += 1;
+        }
+        if self.idle.len() > 2 * self.flows.len() + 16 {
+            let flows = &self.flows;
+            self.idle.retain(|(_, flow, note)| flows.get(flow).is_some_and(|state| state.note == *note));
+        }
+    }
+
+    /// End a flow, if it is known, of which the kernel tells no end.
+    fn end(&mut self, at: Timestamp, flow: FlowId, out: &mut Vec<Event>) {
+        if self.flows.remove(&flow).is_some() {
+            out.push(Event::Closed(Closed { at, flow, reason: CloseReason::Closed, stats: None }));
         }
     }
 

@@ -119,6 +119,65 @@ fn a_socket_taken_over_by_an_upper_layer_is_another_flow() {
     assert!(matches!(&events[4], Event::Segment(s) if s.offset == 0));
 }
 
+/// As [`opened`], between other ends.
+fn opened_between(local_port: u16, remote: [u8; 4], first_out: u32, flags: u32) -> Vec<u8> {
+    let ports = u32::from(local_port) | 80 << 16;
+    let mut body = vec![0, 0, 0xffff_0000, 0x0100_007f, 0, 0, 0xffff_0000, u32::from_ne_bytes(remote), ports, 2, 0, 0];
+    body.extend([0, 0, first_out, 0, flags, 0]);
+    record(record::tag::FLOW_INET, 5, &body, b"")
+}
+
+#[test]
+fn a_socket_connected_again_is_another_flow() {
+    let connect = record::flag::FLOW_CONNECT;
+    let first = opened_between(1000, [10, 0, 0, 1], 100, connect);
+    let others = [
+        opened_between(1000, [10, 0, 0, 2], 100, connect),
+        opened_between(1001, [10, 0, 0, 1], 100, connect),
+        opened_between(1000, [10, 0, 0, 1], 900, connect),
+        // Its opening found no room, so it is told when bytes move.
+        opened_between(1000, [10, 0, 0, 2], 900, record::flag::FLOW_MIDSTREAM),
+    ];
+    for again in others {
+        let (events, _) =
+            decode(&[first.clone(), segment(100, 1, 0, 0, 0, b"x"), again, segment(900, 1, 0, 0, 0, b"y")]);
+        assert!(matches!(&events[2], Event::Closed(c) if c.stats.is_none()), "{events:?}");
+        let Event::Opened(opened) = &events[3] else { panic!("{events:?}") };
+        assert!(opened.midstream || opened.first_out.is_some());
+        assert_eq!(spans(&events), [((1 << 32) + 100, 1, b"x".to_vec()), ((1 << 32) + 900, 1, b"y".to_vec())]);
+        assert!(!events.iter().any(|e| matches!(e, Event::Gap(_))), "{events:?}");
+    }
+}
+
+#[test]
+fn a_flow_told_twice_goes_on() {
+    let first = opened_between(1000, [10, 0, 0, 1], 100, record::flag::FLOW_CONNECT);
+    let again = opened_between(1000, [10, 0, 0, 1], 100, record::flag::FLOW_MIDSTREAM);
+    let (events, _) =
+        decode(&[first.clone(), segment(100, 1, 0, 0, 0, b"x"), again, first, segment(101, 1, 0, 0, 0, b"y")]);
+    assert_eq!(events.len(), 3, "{events:?}");
+}
+
+#[test]
+fn connecting_again_in_vain_ends_what_was() {
+    let mut body = vec![0; 12];
+    body.extend([0, 0, 111, 0]);
+    let (events, _) = decode(&[opened(0, 0), record(record::tag::CONNECT_FAILED, 5, &body, b"")]);
+    assert!(matches!(&events[1..], [Event::Closed(_), Event::ConnectFailed(f)] if f.errno == 111), "{events:?}");
+}
+
+#[test]
+fn flows_opened_over_and_over_leave_no_notes() {
+    let mut decoder = Decoder::new(Duration::from_secs(60), Vec::new());
+    let (mut arena, mut events) = (Arena::default(), Vec::new());
+    let unix = record::flag::SEG_UNIX | record::flag::SEG_COUNTED;
+    for _ in 0..1000 {
+        decoder.record(&segment(0, 1, 0, 0, unix, b"x"), &mut arena, &mut events);
+        decoder.record(&segment(0, 0, 0, 0, unix | record::flag::SEG_ENDED, b""), &mut arena, &mut events);
+        assert!(decoder.idle.len() <= 20, "{}", decoder.idle.len());
+    }
+}
+
 #[test]
 fn idle_flows_end() {
     let mut decoder = Decoder::new(Duration::from_nanos(100), Vec::new());

@@ -15,8 +15,33 @@ pub(crate) struct Flow {
     counted: bool,
     /// Offset of the next byte, by direction.
     next: [Option<u64>; 2],
+    /// The connection it is, if its opening told.
+    pub(crate) connection: Option<Connection>,
+    /// Number of the note to look whether it went idle.
+    pub(crate) note: u64,
     /// When bytes moved last.
     pub(crate) last: Timestamp,
+}
+
+/// What tells a socket's connection from its next one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connection {
+    local: ([u8; 16], u16),
+    remote: ([u8; 16], u16),
+    /// Where its sequence numbers began, if that was seen.
+    first_out: Option<u32>,
+}
+
+impl Connection {
+    pub(crate) const fn new(a: &record::Addresses, first_out: Option<u32>) -> Self {
+        Self { local: (a.local, a.local_port), remote: (a.remote, a.remote_port), first_out }
+    }
+
+    /// Whether `self` cannot be the connection `before`.
+    pub(crate) fn follows(&self, before: &Self) -> bool {
+        let other_start = self.first_out.zip(before.first_out).is_some_and(|(new, old)| new != old);
+        (self.local, self.remote) != (before.local, before.remote) || other_start
+    }
 }
 
 /// A segment record, checked.
@@ -62,7 +87,7 @@ impl<'a> Moved<'a> {
 impl Flow {
     /// A flow of which nothing moved yet. `counted`: its offsets are, not sequence numbers.
     pub(crate) const fn new(transport: Transport, counted: bool) -> Self {
-        Self { transport, counted, next: [None; 2], last: Timestamp::ZERO }
+        Self { transport, counted, next: [None; 2], connection: None, note: 0, last: Timestamp::ZERO }
     }
 
     /// Whether its offsets are counted here.

@@ -30,8 +30,27 @@ pub(crate) struct HandOver {
 struct State {
     batches: VecDeque<Batch>,
     waker: Option<Waker>,
-    ended: bool,
+    end: Option<End>,
     closed: bool,
+}
+
+/// Why no more batches come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The probe was stopped.
+    Stopped,
+    /// The reader ended without being asked to.
+    Failed,
+}
+
+/// What was there to take.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Taken {
+    Batch(Batch),
+    /// Nothing yet.
+    Nothing,
+    /// Nothing, and no more will come.
+    Over,
 }
 
 impl HandOver {
@@ -61,12 +80,20 @@ impl HandOver {
         true
     }
 
-    /// No more batches will come.
-    pub(crate) fn end(&self) {
+    /// No more batches will come. The first reason counts.
+    pub(crate) fn end(&self, why: End) {
         let mut state = self.state.lock();
-        state.ended = true;
+        state.end.get_or_insert(why);
         self.ready.set();
         self.announce(&mut state);
+        // Whoever else waits will get nothing either.
+        self.given.notify_all();
+    }
+
+    /// Whether no more batches will come, and all were taken.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.state.lock();
+        state.end.is_some() && state.batches.is_empty()
     }
 
     /// Nobody will take batches any more.
@@ -78,12 +105,13 @@ impl HandOver {
     }
 
     /// Take a batch, waiting for one.
-    pub(crate) fn take(&self, timeout: Duration) -> Result<Option<Batch>, ReaderEnded> {
+    pub(crate) fn take(&self, timeout: Duration) -> Result<Taken, ReaderEnded> {
         let deadline = Instant::now().checked_add(timeout);
         let mut state = self.state.lock();
         loop {
-            if let Some(batch) = self.pop(&mut state)? {
-                return Ok(Some(batch));
+            let taken = self.pop(&mut state)?;
+            if taken != Taken::Nothing {
+                return Ok(taken);
             }
             let timed_out = match deadline {
                 Some(deadline) => self.given.wait_until(&mut state, deadline).timed_out(),
@@ -99,15 +127,16 @@ impl HandOver {
     }
 
     /// Take a batch, or be woken when one comes.
-    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<Batch, ReaderEnded>> {
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Option<Result<Batch, ReaderEnded>>> {
         let mut state = self.state.lock();
         match self.pop(&mut state) {
-            Ok(Some(batch)) => Poll::Ready(Ok(batch)),
-            Ok(None) => {
+            Ok(Taken::Batch(batch)) => Poll::Ready(Some(Ok(batch))),
+            Ok(Taken::Over) => Poll::Ready(None),
+            Ok(Taken::Nothing) => {
                 state.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
-            Err(ended) => Poll::Ready(Err(ended)),
+            Err(ended) => Poll::Ready(Some(Err(ended))),
         }
     }
 
@@ -115,19 +144,19 @@ impl HandOver {
         self.ready.fd()
     }
 
-    fn pop(&self, state: &mut State) -> Result<Option<Batch>, ReaderEnded> {
-        let batch = state.batches.pop_front();
-        match &batch {
-            Some(_) => {
-                if state.batches.is_empty() && !state.ended {
-                    self.ready.clear();
-                }
-                self.taken.notify_one();
-            }
-            None if state.ended => return Err(ReaderEnded),
-            None => {}
+    fn pop(&self, state: &mut State) -> Result<Taken, ReaderEnded> {
+        let Some(batch) = state.batches.pop_front() else {
+            return match state.end {
+                None => Ok(Taken::Nothing),
+                Some(End::Stopped) => Ok(Taken::Over),
+                Some(End::Failed) => Err(ReaderEnded),
+            };
+        };
+        if state.batches.is_empty() && state.end.is_none() {
+            self.ready.clear();
         }
-        Ok(batch)
+        self.taken.notify_one();
+        Ok(Taken::Batch(batch))
     }
 
     fn announce(&self, state: &mut State) {
@@ -157,18 +186,24 @@ mod tests {
         });
         std::thread::sleep(Duration::from_millis(20));
         assert!(!giver.is_finished());
-        assert!(queue.take(Duration::ZERO).unwrap().is_some());
+        assert!(matches!(queue.take(Duration::ZERO), Ok(Taken::Batch(_))));
         assert!(giver.join().unwrap());
     }
 
     #[test]
     fn the_end_comes_after_the_last_batch() {
-        let queue = HandOver::new().unwrap();
-        assert_eq!(queue.take(Duration::ZERO), Ok(None));
-        queue.give(Batch::default());
-        queue.end();
-        assert!(queue.take(Duration::ZERO).unwrap().is_some());
-        assert_eq!(queue.take(Duration::from_secs(1)), Err(ReaderEnded));
+        for (why, end) in [(End::Stopped, Ok(Taken::Over)), (End::Failed, Err(ReaderEnded))] {
+            let queue = HandOver::new().unwrap();
+            assert_eq!(queue.take(Duration::ZERO), Ok(Taken::Nothing));
+            queue.give(Batch::default());
+            queue.end(why);
+            // What the thread's end adds changes nothing.
+            queue.end(End::Failed);
+            assert!(!queue.is_over());
+            assert!(matches!(queue.take(Duration::ZERO), Ok(Taken::Batch(_))));
+            assert!(queue.is_over());
+            assert_eq!(queue.take(Duration::from_secs(1)), end);
+        }
     }
 
     #[test]

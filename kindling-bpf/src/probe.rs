@@ -22,7 +22,7 @@ use crate::{
     custom::{AttachPoint, Decode},
     decode::{Check, Decoder},
     error::{ReaderEnded, StartError},
-    handover::HandOver,
+    handover::{HandOver, Taken},
     loader::{self, UserObject},
     losses::Losses,
     reader::{self, Counters, Reader},
@@ -36,6 +36,9 @@ use crate::{
 /// Take batches with [`next_batch`](Self::next_batch), as an iterator with [`batches`](Self::batches), as a [`Stream`], or
 /// wait for the descriptor of [`AsFd`] to be readable and take what is there. Whoever takes too slowly stops the reader, the
 /// ring fills, and what does not fit is counted by the kernel and reported as [`Event::Lost`](kindling_core::Event::Lost).
+///
+/// Not seen: who sent a datagram that a socket without a fixed peer takes without asking for the sender (`recv`, `read`, no room
+/// for a name). All these of a socket are one flow whose remote end is unknown.
 ///
 /// Dropping it detaches and frees everything; so does the kernel when the process dies, whatever way.
 ///
@@ -92,21 +95,41 @@ impl Probe {
         }
     }
 
-    /// The next batch, waiting for it up to `timeout`; `None` if none came.
+    /// The next batch, waiting for it up to `timeout`. `None` if none came, or at once if none will: the probe was stopped and
+    /// everything was taken, which [`is_over`](Self::is_over) tells.
     ///
     /// # Errors
-    /// If the reader thread has ended.
+    /// If the reader thread has ended without being stopped.
     pub fn next_batch(&self, timeout: Duration) -> Result<Option<Batch>, ReaderEnded> {
-        self.handover.take(timeout)
+        self.handover.take(timeout).map(|taken| match taken {
+            Taken::Batch(batch) => Some(batch),
+            Taken::Nothing | Taken::Over => None,
+        })
     }
 
-    /// Batches as an iterator that waits for each.
+    /// Batches as an iterator that waits for each. It ends after [`stop`](Self::stop), which may come from another thread, once
+    /// everything was taken; and after an error, which is the reader thread's end without that.
     pub fn batches(&self) -> impl Iterator<Item = Result<Batch, ReaderEnded>> + '_ {
-        std::iter::from_fn(|| self.handover.take(Duration::MAX).transpose())
+        let mut failed = false;
+        std::iter::from_fn(move || {
+            if failed {
+                return None;
+            }
+            let batch = self.next_batch(Duration::MAX).transpose();
+            failed = matches!(batch, Some(Err(_)));
+            batch
+        })
     }
 
-    /// End it without losing what happened until now: the reader takes what is in the ring, settles the account of losses and ends. The
-    /// batches that remain can still be taken; after them comes [`ReaderEnded`], or the end of the stream.
+    /// Whether the probe has ended and everything was taken.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.handover.is_over()
+    }
+
+    /// End it without losing what happened until now: the reader takes what is in the ring, settles the account of losses and ends.
+    /// The batches that remain can still be taken, and should be, since the reader waits for room; after them iterator and stream
+    /// end.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.stop.set();
@@ -130,8 +153,7 @@ impl Stream for Probe {
     type Item = Result<Batch, ReaderEnded>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let stopped = self.stopping.load(Ordering::Acquire);
-        self.handover.poll(cx).map(|batch| if stopped { batch.ok().map(Ok) } else { Some(batch) })
+        self.handover.poll(cx)
     }
 }
 
@@ -269,6 +291,7 @@ impl Builder {
         let stopping = Arc::new(AtomicBool::new(false));
         let reader = Reader {
             ring: loaded.ring,
+            capacity: usize::try_from(ring_bytes).unwrap_or(usize::MAX),
             shared: Arc::clone(&shared),
             losses: Losses::new(loaded.losses, since),
             decoder: Decoder::new(self.idle_after, self.checks),

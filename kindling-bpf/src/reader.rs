@@ -15,7 +15,7 @@ use kindling_core::{Batch, Cause, Clock, Event, Origin, Timestamp};
 use crate::{
     arena::Arena,
     decode::Decoder,
-    handover::HandOver,
+    handover::{End, HandOver},
     losses::Losses,
     shared::Shared,
     sys::{self, Epoll, EventFd},
@@ -33,6 +33,8 @@ pub(crate) struct Counters {
 /// Everything the thread owns.
 pub(crate) struct Reader {
     pub(crate) ring: RingBuf<MapData>,
+    /// Bytes that the ring holds at most.
+    pub(crate) capacity: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) losses: Losses,
     pub(crate) decoder: Decoder,
@@ -46,11 +48,11 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Read until the probe is dropped.
+    /// Read until the probe is stopped.
     pub(crate) fn run(mut self) {
         let handover = Arc::clone(&self.handover);
         // Whatever ends this thread, whoever waits for batches must hear of it.
-        let _end = OnDrop(move || handover.end());
+        let _end = OnDrop(move || handover.end(End::Failed));
         let watched = [self.ring.as_fd(), self.stop.fd()];
         let epoll = match Epoll::new(&watched) {
             Ok(epoll) => epoll,
@@ -68,7 +70,9 @@ impl Reader {
             epoll.wait(next_tick.since(now()));
             let seen = now();
             let last = self.stopping.load(Ordering::Acquire);
-            if !self.drain(&mut pass) {
+            // What is in the ring when the probe is stopped is at most a full ring, however fast more comes.
+            let budget = if last { self.capacity } else { self.capacity.min(DRAIN_BYTES) };
+            if !self.drain(budget, &mut pass) {
                 return;
             }
             if seen >= next_tick || last {
@@ -83,23 +87,26 @@ impl Reader {
                 }
                 pass.events.push(Event::Tick(seen));
             }
-            if !self.flush(&mut pass) || last {
+            if !self.flush(&mut pass) {
                 return;
+            }
+            if last {
+                return self.handover.end(End::Stopped);
             }
         }
     }
 
-    /// Read what is in the ring. `false` if nobody wants it any more.
-    fn drain(&mut self, pass: &mut Pass) -> bool {
-        // One round of the ring at most: a busy kernel must not keep ticks and losses from being told.
-        let mut budget = DRAIN_BYTES;
+    /// Read until the ring is empty or `budget` bytes of it were read. `false` if nobody wants it any more.
+    fn drain(&mut self, mut budget: usize, pass: &mut Pass) -> bool {
         loop {
             let mut records = 0;
             let mut bytes = 0;
+            let mut room = 0;
             while let Some(record) = self.ring.next() {
                 self.decoder.record(&record, &mut pass.arena, &mut pass.events);
                 records += 1;
                 bytes += record.len();
+                room += (record.len() + RECORD_HEADER).next_multiple_of(RECORD_STEP);
                 if pass.arena.is_full() || pass.events.len() >= BATCH_EVENTS {
                     break;
                 }
@@ -112,7 +119,7 @@ impl Reader {
             if !self.flush(pass) {
                 return false;
             }
-            budget = budget.saturating_sub(bytes);
+            budget = budget.saturating_sub(room);
             if budget == 0 {
                 return true;
             }
@@ -178,4 +185,8 @@ fn clock() -> Clock {
 const ACCOUNT_EVERY: Duration = Duration::from_millis(100);
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
 const BATCH_EVENTS: usize = 4096;
+/// What is read at once while the probe runs: a busy kernel must not keep ticks and losses from being told.
 const DRAIN_BYTES: usize = 16 << 20;
+/// What a record takes in the ring beside itself, and in what steps.
+const RECORD_HEADER: usize = 8;
+const RECORD_STEP: usize = 8;

@@ -1,6 +1,11 @@
 //! The maps that user space and programs share: configuration, budgets, targets.
 
-use std::{collections::HashMap as StdHashMap, io::Read as _, os::fd::AsFd as _, sync::atomic::Ordering};
+use std::{
+    collections::{HashMap as StdHashMap, HashSet},
+    io::Read as _,
+    os::fd::AsFd as _,
+    sync::atomic::Ordering,
+};
 
 use aya::{
     Ebpf, Pod,
@@ -58,7 +63,16 @@ struct TargetMaps {
     pids: HashMap<MapData, u32, u32>,
     ports: HashMap<MapData, u32, u32>,
     cgroups: HashMap<MapData, CgroupKey, u32>,
+    /// What named the processes, since the programs' table has room for the stronger name only.
+    named: Named,
     ebpf: Ebpf,
+}
+
+/// Processes named alone, and with their descendants.
+#[derive(Default)]
+struct Named {
+    alone: HashSet<u32>,
+    roots: HashSet<u32>,
 }
 
 impl Shared {
@@ -70,6 +84,7 @@ impl Shared {
             pids: hash(&mut ebpf, "kindling_pids")?,
             ports: hash(&mut ebpf, "kindling_ports")?,
             cgroups: hash(&mut ebpf, "kindling_cgroup")?,
+            named: Named::default(),
             ebpf,
         };
         Ok(Self { config, budgets, targets: Mutex::new(targets) })
@@ -114,16 +129,22 @@ impl Shared {
         let mut maps = self.targets.lock();
         let kind = match target {
             Target::Process(pid) => {
-                let pid = maps.pid(*pid)?;
-                maps.insert_pid(pid, PID_TARGET)?;
+                let process = maps.process(*pid)?;
+                if !maps.insert(&process, PID_TARGET)? {
+                    return Err(StartError::NoProcess { pid: *pid });
+                }
+                maps.named.alone.insert(process.pid);
                 kinds::PIDS
             }
             Target::Tree(pid) => {
-                let root = maps.pid(*pid)?;
+                let root = maps.process(*pid)?;
                 // From now on the programs add children as they are forked; the loop finds those that are there already.
-                maps.insert_pid(root, PID_DESCENDANTS)?;
+                if !maps.insert(&root, PID_DESCENDANTS)? {
+                    return Err(StartError::NoProcess { pid: *pid });
+                }
+                maps.named.roots.insert(root.pid);
                 self.config.u32(config::TARGETS).fetch_or(kinds::PIDS, Ordering::Relaxed);
-                maps.adopt_descendants(root)?;
+                maps.adopt_descendants(root.pid)?;
                 kinds::PIDS
             }
             Target::Cgroup(path) => {
@@ -141,19 +162,21 @@ impl Shared {
         Ok(())
     }
 
-    /// Take one target away; a tree goes with the descendants it has now. What was no target is no error.
+    /// Take one target away; a tree goes with the descendants it has now, save those that have another name. What was no target is
+    /// no error.
     pub(crate) fn remove(&self, target: &Target) -> Result<(), StartError> {
         let mut maps = self.targets.lock();
         match target {
             Target::Process(pid) => {
-                let pid = maps.pid(*pid)?;
-                let _ = maps.pids.remove(&pid);
+                let pid = maps.process(*pid)?.pid;
+                if maps.named.alone.remove(&pid) && maps.kind(pid) == Some(PID_TARGET) {
+                    let _ = maps.pids.remove(&pid);
+                }
             }
             Target::Tree(pid) => {
-                let root = maps.pid(*pid)?;
-                let _ = maps.pids.remove(&root);
-                for pid in descendants(root, &maps.processes()?) {
-                    let _ = maps.pids.remove(&pid);
+                let root = maps.process(*pid)?.pid;
+                if maps.named.roots.remove(&root) {
+                    maps.leave_descendants(root)?;
                 }
             }
             Target::Cgroup(path) => {
@@ -193,26 +216,73 @@ impl Shared {
 }
 
 impl TargetMaps {
-    /// The number by which the programs know the process that is `pid` here.
-    fn pid(&mut self, pid: u32) -> Result<u32, StartError> {
+    /// The process that is `pid` here.
+    fn process(&mut self, pid: u32) -> Result<Process, StartError> {
+        let Self { pids, named, .. } = self;
+        // The programs take out what has exited, and its number may be another one's by now.
+        named.alone.retain(|pid| pids.get(pid, 0).is_ok());
+        named.roots.retain(|pid| pids.get(pid, 0).is_ok());
         let found = self.processes()?.into_iter().find(|p| p.ns_pid == pid);
-        Ok(found.ok_or(StartError::NoProcess { pid })?.pid)
+        found.ok_or(StartError::NoProcess { pid })
     }
 
-    fn insert_pid(&mut self, pid: u32, kind: u32) -> Result<(), StartError> {
-        self.pids.insert(pid, kind, 0).map_err(|e| StartError::refused("another process as a target", &e))
+    fn kind(&self, pid: u32) -> Option<u32> {
+        self.pids.get(&pid, 0).ok()
+    }
+
+    /// Trace a process, as `kind` at least. `false` if it is exiting.
+    fn insert(&mut self, process: &Process, kind: u32) -> Result<bool, StartError> {
+        let pid = process.pid;
+        // The programs may write as well, and only the stronger kind.
+        let flags = if kind == PID_TARGET { BPF_NOEXIST } else { 0 };
+        if let Err(error) = self.pids.insert(pid, kind, flags)
+            && self.kind(pid).is_none_or(|found| found < kind)
+        {
+            return Err(StartError::refused("another process as a target", &error));
+        }
+        // If its exit came before the insertion, nobody would take it out.
+        let alive = !targets::exiting(process.ns_pid);
+        if !alive {
+            let _ = self.pids.remove(&pid);
+        }
+        Ok(alive)
     }
 
     fn adopt_descendants(&mut self, root: u32) -> Result<(), StartError> {
         loop {
             let mut added = false;
-            for pid in descendants(root, &self.processes()?) {
-                if self.pids.get(&pid, 0).is_err() {
-                    self.insert_pid(pid, PID_DESCENDANTS)?;
-                    added = true;
+            for process in descendants(root, &self.processes()?) {
+                if self.kind(process.pid) != Some(PID_DESCENDANTS) {
+                    added |= self.insert(&process, PID_DESCENDANTS)?;
                 }
             }
             if !added {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Take the tree of `root` away, save what is in another tree or named alone.
+    fn leave_descendants(&mut self, root: u32) -> Result<(), StartError> {
+        let tree = |root, processes: &[Process]| {
+            std::iter::once(root).chain(descendants(root, processes).into_iter().map(|p| p.pid)).collect::<Vec<_>>()
+        };
+        loop {
+            let processes = self.processes()?;
+            let kept: HashSet<u32> = self.named.roots.iter().flat_map(|&root| tree(root, &processes)).collect();
+            let mut changed = false;
+            for pid in tree(root, &processes) {
+                if kept.contains(&pid) || self.kind(pid) != Some(PID_DESCENDANTS) {
+                    continue;
+                }
+                let left = match self.named.alone.contains(&pid) {
+                    true => self.pids.insert(pid, PID_TARGET, BPF_EXIST),
+                    false => self.pids.remove(&pid),
+                };
+                changed |= left.is_ok();
+            }
+            // Until then they may have had children.
+            if !changed {
                 return Ok(());
             }
         }
@@ -236,10 +306,10 @@ impl TargetMaps {
     }
 }
 
-fn descendants(root: u32, processes: &[Process]) -> Vec<u32> {
-    let mut children: StdHashMap<u32, Vec<u32>> = StdHashMap::new();
+fn descendants(root: u32, processes: &[Process]) -> Vec<Process> {
+    let mut children: StdHashMap<u32, Vec<Process>> = StdHashMap::new();
     for process in processes {
-        children.entry(process.parent).or_default().push(process.pid);
+        children.entry(process.parent).or_default().push(*process);
     }
     let mut found = Vec::new();
     let mut look_at = vec![root];
@@ -247,7 +317,7 @@ fn descendants(root: u32, processes: &[Process]) -> Vec<u32> {
         // Taken out, so that the process that is its own parent ends the search.
         for child in children.remove(&pid).unwrap_or_default() {
             found.push(child);
-            look_at.push(child);
+            look_at.push(child.pid);
         }
     }
     found
@@ -268,3 +338,6 @@ const BUDGETS: usize = 65536;
 const BUDGET: usize = 32;
 const PID_TARGET: u32 = 1;
 const PID_DESCENDANTS: u32 = 2;
+/// Flags of a map's update.
+const BPF_NOEXIST: u64 = 1;
+const BPF_EXIST: u64 = 2;

@@ -9,6 +9,14 @@ use std::{
     time::Duration,
 };
 
+/// Whether there is a process `pid`, be it one that exited and was not waited for.
+pub(crate) fn exists(pid: u32) -> bool {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return false };
+    // SAFETY: no pointers, and signal 0 only looks.
+    let found = unsafe { libc::kill(pid, 0) } == 0;
+    found || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
 /// Nanoseconds of a clock (`libc::CLOCK_*`).
 pub(crate) fn clock(id: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

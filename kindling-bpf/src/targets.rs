@@ -16,7 +16,7 @@ pub enum Target {
     Process(u32),
     /// A process with its descendants, those included that are started later.
     Tree(u32),
-    /// A cgroup directory with everything below it, v2 or the cpu, memory or pids hierarchy of v1.
+    /// A cgroup directory with what is below it, down to 15 levels, v2 or the cpu, memory or pids hierarchy of v1.
     Cgroup(PathBuf),
     /// Every IP socket whose local or remote port this is.
     Port(u16),
@@ -62,12 +62,12 @@ impl Targets {
         self.with(Target::Tree(pid))
     }
 
-    /// Also the tasks in the cgroup directory `path` and below it.
+    /// Also the tasks in the cgroup directory `path` and below it, down to 15 levels: what is deeper is not seen.
     pub fn cgroup(self, path: impl Into<PathBuf>) -> Self {
         self.with(Target::Cgroup(path.into()))
     }
 
-    /// Also every IP socket whose local or remote port is `port`.
+    /// Also every IP socket whose local or remote port is `port`. The remote port of a UDP socket counts only where it is connected.
     pub fn port(self, port: u16) -> Self {
         self.with(Target::Port(port))
     }
@@ -89,6 +89,20 @@ impl Targets {
     pub fn is_empty(&self) -> bool {
         self.list.is_empty() && !self.all
     }
+}
+
+/// Whether all threads of the process `pid` are on their way out, or gone.
+pub(crate) fn exiting(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return !sys::exists(pid) };
+    let ends = |stat: &str| {
+        let flags = stat.rsplit_once(')')?.1.split_whitespace().nth(6)?.parse::<u32>().ok()?;
+        Some(flags & PF_EXITING != 0)
+    };
+    let gone = |thread: fs::DirEntry| {
+        let stat = fs::read_to_string(thread.path().join("stat"));
+        stat.map_or(true, |stat| ends(&stat).unwrap_or(false))
+    };
+    threads.flatten().all(gone)
 }
 
 /// Inode number of the caller's pid namespace.
@@ -187,12 +201,28 @@ fn cgroup_mounts() -> Vec<Mount> {
     text.lines().filter_map(parse).collect()
 }
 
+/// A flag of `/proc/PID/stat`, set before the programs see an exit.
+const PF_EXITING: u32 = 4;
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 const CGROUP_SUPER_MAGIC: i64 = 0x0027_e0eb;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_exiting() {
+        assert!(!exiting(std::process::id()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !exiting(pid) {
+            assert!(std::time::Instant::now() < deadline, "an unreaped process counts as alive");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.wait().unwrap();
+        assert!(exiting(pid));
+    }
 
     #[test]
     fn no_cgroup_is_said_so() {

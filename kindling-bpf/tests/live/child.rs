@@ -23,6 +23,7 @@ fn work() {
         "tcp-sizes" => tcp_sizes(),
         "tcp-old" => tcp_old(),
         "tcp-burst" => tcp_burst(argument.parse().unwrap()),
+        "tcp-bulk" => tcp_bulk(argument.parse().unwrap()),
         "tcp-stop-and-go" => tcp_stop_and_go(),
         "tcp-refused" => tcp_refused(argument),
         "tcp-reset" => tcp_reset(),
@@ -176,6 +177,18 @@ fn tcp_burst(count: usize) {
     let reader = thread::spawn(move || exactly(&mut server, count * 100));
     for _ in 0..count {
         client.write_all(&[b'x'; 100]).unwrap();
+    }
+    reader.join().unwrap();
+    done();
+}
+
+/// That many writes of 16 KiB.
+fn tcp_bulk(count: usize) {
+    wait();
+    let (mut client, mut server) = pair("127.0.0.1:0");
+    let reader = thread::spawn(move || exactly(&mut server, count * 16384));
+    for _ in 0..count {
+        client.write_all(&[b'x'; 16384]).unwrap();
     }
     reader.join().unwrap();
     done();

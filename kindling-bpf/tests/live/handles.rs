@@ -92,6 +92,15 @@ fn batches_come_by_stream_and_descriptor_too() {
     assert_eq!(batch.origin.source, "kernel");
     assert_ne!(batch.origin.boot, 0);
     assert!(probe.batches().next().unwrap().is_ok());
+    // Stopped from another thread while this one waits: an end, no error.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            probe.stop();
+        });
+        assert!(probe.batches().all(|batch| batch.is_ok()));
+    });
+    assert!(futures::executor::block_on(futures::StreamExt::next(&mut probe)).is_none());
     fn send_and_sync<T: Send + Sync>(_: &T) {}
     send_and_sync(&probe.control());
     send_and_sync(&probe);

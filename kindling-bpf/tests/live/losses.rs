@@ -53,6 +53,30 @@ fn without_overflow_nothing_is_lost() {
 }
 
 #[test]
+fn stopping_hands_over_a_whole_ring() {
+    for path in paths() {
+        let mut worker = Worker::start("tcp-bulk 3072");
+        let probe = Probe::builder().targets(Targets::new().tree(worker.pid())).path(path).ring_bytes(128 << 20);
+        let probe = probe.start().unwrap();
+        worker.go();
+        // Nobody takes batches, so the reader stands still and the ring fills.
+        assert_eq!(worker.line(), "done");
+        probe.stop();
+        let events = probe.batches().flat_map(|batch| batch.unwrap().events).collect();
+        assert!(probe.is_over(), "{path}");
+        assert_eq!(probe.next_batch(Duration::from_secs(1)), Ok(None), "{path}");
+        let trace = Trace { path, pid: worker.pid(), events };
+        worker.finish();
+        assert!(trace.lost().is_empty(), "{path}: {:?}", trace.lost());
+        for (role, direction) in [(Role::Client, Direction::Out), (Role::Server, Direction::In)] {
+            let flow = trace.flow(|o| o.role == role).flow;
+            let bytes: u64 = trace.segments(flow, direction).iter().map(|s| s.len).sum();
+            assert_eq!(bytes, 3072 * 16384, "{path}");
+        }
+    }
+}
+
+#[test]
 fn directives_shorten_and_skip_payload() {
     for path in paths() {
         let mut worker = Worker::start("tcp-stop-and-go");

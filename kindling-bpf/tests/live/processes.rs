@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use kindling_bpf::{Probe, Targets};
+use kindling_bpf::{Probe, StartError, Target, Targets};
 use kindling_core::{Cause, Direction, Event, Role};
 
 use crate::{
@@ -99,6 +99,58 @@ fn serve(listener: &TcpListener) -> ! {
     drop(server);
     // SAFETY: ends at once, without what the parent would do at its end.
     unsafe { libc::_exit(0) }
+}
+
+#[test]
+fn the_stronger_of_two_names_counts() {
+    let (alone, tree) = (Target::Process as fn(u32) -> Target, Target::Tree as fn(u32) -> Target);
+    // Names added in order, the one removed, and whether the descendants are still traced.
+    let cases = [
+        (vec![alone, tree], None, true),
+        (vec![tree, alone], None, true),
+        (vec![alone, tree], Some(alone), true),
+        (vec![tree, alone], Some(tree), false),
+    ];
+    for path in paths() {
+        for (index, (names, removed, descendants)) in cases.iter().enumerate() {
+            let mut worker = Worker::start("prefork");
+            let pid = worker.pid();
+            let targets = names.iter().fold(Targets::new(), |targets, name| targets.with(name(pid)));
+            let probe = Probe::builder().targets(targets).path(path).start().unwrap();
+            if let Some(name) = removed {
+                probe.control().remove_target(&name(pid)).unwrap();
+            }
+            worker.go();
+            let children: Vec<u32> = [worker.line(), worker.line()].iter().map(|pid| pid.parse().unwrap()).collect();
+            assert_eq!(worker.line(), "done");
+            let trace = Trace { path, pid, events: settle(&probe) };
+            worker.finish();
+            let traced = |pid| trace.events.iter().any(|e| e.task().is_some_and(|t| t.pid == pid));
+            assert!(traced(pid), "{path}, case {index}");
+            assert_eq!(
+                children.iter().map(|&pid| traced(pid)).collect::<Vec<_>>(),
+                [*descendants; 2],
+                "{path}, case {index}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_has_exited_is_no_target() {
+    for path in paths() {
+        let worker = Worker::start("nothing");
+        let probe = Probe::builder().targets(Targets::new().process(worker.pid())).path(path).start().unwrap();
+        let mut child = Command::new("true").stdout(Stdio::piped()).spawn().unwrap();
+        // Its output ends with it; it is not waited for yet, so its number is still its own.
+        child.stdout.take().unwrap().read_to_end(&mut Vec::new()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        for target in [Target::Process(child.id()), Target::Tree(child.id())] {
+            let added = probe.control().add_target(&target);
+            assert!(matches!(added, Err(StartError::NoProcess { .. })), "{path}: {added:?}");
+        }
+        child.wait().unwrap();
+    }
 }
 
 #[test]
