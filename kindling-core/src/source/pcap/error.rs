@@ -9,6 +9,9 @@ pub enum OpenError {
     /// It is something else.
     #[error("not a capture file: neither pcap nor pcapng")]
     NotCapture,
+    /// It ends in its first header.
+    #[error("the capture is cut off in its first header: nothing of it can be read")]
+    Torn,
     /// Its frames are of a kind that cannot be read.
     #[error("link type {0} is not supported: capture on Ethernet, Linux cooked, raw IP, loopback or PPP")]
     LinkType(u16),

@@ -96,7 +96,7 @@ impl Classic {
     fn open<R: Read>(input: &mut Input<R>, order: Order, nanos: u64, header: usize) -> Result<Self, OpenError> {
         let mut bytes = [0; 20];
         if input.fill(&mut bytes).map_err(OpenError::Io)? < bytes.len() {
-            return Err(OpenError::NotCapture);
+            return Err(OpenError::Torn);
         }
         let mut cursor = Cursor::new(&bytes);
         let minor = cursor.take(2).and_then(|_| cursor.u16(order)).unwrap_or_default();

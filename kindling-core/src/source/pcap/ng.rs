@@ -39,13 +39,14 @@ impl Ng {
         let mut length = [0; 4];
         let came = input.fill(&mut length).map_err(OpenError::Io)?;
         if came < length.len() {
-            return Err(OpenError::NotCapture);
+            return Err(OpenError::Torn);
         }
         match ng.section(input, length, 0, &mut Vec::new()) {
             Ok(()) => Ok(ng),
             Err(CaptureError::Io { source, .. }) => {
                 Err(OpenError::Io(std::io::Error::new(source.kind(), source.to_string())))
             }
+            Err(CaptureError::Torn { .. }) => Err(OpenError::Torn),
             Err(_) => Err(OpenError::NotCapture),
         }
     }

@@ -51,10 +51,10 @@ fn every_truncation_yields_what_came_before_and_one_error() {
 fn what_is_no_capture_is_refused() {
     let open = |bytes: &[u8]| Capture::new(bytes, Options::default()).map(|_| ()).unwrap_err();
     assert!(matches!(open(b""), OpenError::NotCapture));
-    assert!(matches!(open(b"\xd4\xc3\xb2\xa1\x02"), OpenError::NotCapture));
+    assert!(matches!(open(b"\xd4\xc3\xb2\xa1\x02"), OpenError::Torn));
     assert!(matches!(open(b"#!/bin/sh\necho this is not a capture file"), OpenError::NotCapture));
     assert!(matches!(open(&file_header(0xa1b2_c3d4, 105)), OpenError::LinkType(105)));
-    assert!(matches!(open(b"\x0a\x0d\x0d\x0a\x1c\0\0\0\x4d\x3c\x2b\x1a"), OpenError::NotCapture));
+    assert!(matches!(open(b"\x0a\x0d\x0d\x0a\x1c\0\0\0\x4d\x3c\x2b\x1a"), OpenError::Torn));
     assert_eq!(kinds(&Pcap::new().events()), [""; 0]);
 }
 
