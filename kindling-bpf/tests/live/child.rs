@@ -27,6 +27,7 @@ fn work() {
         "tcp-stop-and-go" => tcp_stop_and_go(),
         "tcp-refused" => tcp_refused(argument),
         "tcp-reset" => tcp_reset(),
+        "tcp-again" => tcp_again(),
         "unix" => unix(),
         "udp" => crate::datagrams::udp(argument),
         "mmsg" => crate::datagrams::mmsg(),
@@ -211,6 +212,29 @@ fn tcp_refused(address: &str) {
     wait();
     let address: SocketAddr = address.parse().unwrap();
     assert!(TcpStream::connect(address).is_err());
+    done();
+}
+
+/// One socket, connected to one peer and then to another.
+fn tcp_again() {
+    wait();
+    let listeners = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap()];
+    let mut client = TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
+    let fd = client.as_raw_fd();
+    client.write_all(b"to the first").unwrap();
+    exactly(&mut listeners[0].accept().unwrap().0, 12);
+    // SAFETY: all zero is a valid address, of no family; a live address is given with its size.
+    unsafe {
+        let mut address: libc::sockaddr_in = std::mem::zeroed();
+        let size = libc::socklen_t::try_from(size_of_val(&address)).unwrap();
+        assert_eq!(libc::connect(fd, (&raw const address).cast(), size), 0);
+        address.sin_family = libc::AF_INET.try_into().unwrap();
+        address.sin_port = listeners[1].local_addr().unwrap().port().to_be();
+        address.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
+        assert_eq!(libc::connect(fd, (&raw const address).cast(), size), 0);
+    }
+    client.write_all(b"to the second").unwrap();
+    exactly(&mut listeners[1].accept().unwrap().0, 13);
     done();
 }
 

@@ -165,3 +165,31 @@ fn unix_streams() {
         assert_eq!(trace.text(left.flow, Direction::Out), "left to right", "{path}");
     }
 }
+
+#[test]
+fn a_socket_connected_again_is_another_flow() {
+    for path in paths() {
+        let trace = trace(path, "tcp-again");
+        let clients: Vec<_> = trace.opened().into_iter().filter(|o| o.role == Role::Client).collect();
+        assert_eq!(clients.len(), 2, "{path}: {clients:#?}");
+        assert_ne!(clients[0].remote, clients[1].remote, "{path}");
+        // What moved, by the peer that was opened last.
+        let mut told: Vec<(&Endpoint, Vec<u8>)> = Vec::new();
+        let mut open = false;
+        for event in trace.of_flow(clients[0].flow) {
+            match event {
+                Event::Opened(o) => {
+                    assert!(!open, "{path}: opened twice");
+                    told.push((&o.remote, Vec::new()));
+                    open = true;
+                }
+                Event::Closed(_) => open = false,
+                Event::Segment(s) => told.last_mut().unwrap().1.extend_from_slice(&s.data),
+                _ => {}
+            }
+        }
+        let expected =
+            [(&clients[0].remote, b"to the first".to_vec()), (&clients[1].remote, b"to the second".to_vec())];
+        assert_eq!(told, expected, "{path}");
+    }
+}
