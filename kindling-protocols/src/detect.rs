@@ -64,6 +64,9 @@ impl Probing {
         self.latest = Some(direction);
         if self.comes_early(segment, limits) {
             self.hold(segment);
+            if account.buffered > limits.max_buffered {
+                self.pass_over(None, account);
+            }
             return Found::Nothing;
         }
         self.late |= info.midstream;

@@ -102,6 +102,7 @@ fn a_value_of_three_megabytes() {
             ];
             assert_eq!(rows, wanted, "{path}, {side}: {}", seen.text);
         }
-        assert!(seen.number("bytes", "captured") < SIZE, "{path}: {}", seen.ledger);
+        // Four times that much moved, at both ends. How soon the kernel hears that values are skipped depends on the load.
+        assert!(seen.number("bytes", "captured") < 3 * SIZE, "{path}: {}", seen.ledger);
     }
 }
