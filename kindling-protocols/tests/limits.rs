@@ -65,3 +65,21 @@ fn flows_that_may_yet_be_something_stay_within_the_limit() {
     engine.handle_end();
     engine.ledger().check().unwrap();
 }
+
+#[test]
+fn bytes_before_a_flows_first_count_as_well() {
+    let limits = Limits::default().max_buffered(1_000);
+    let mut engine = Engine::new(Registry::builtin(), limits);
+    let flow = FlowId(1);
+    engine.handle_event(&Event::Opened(Opened {
+        flow,
+        offsets: kindling_core::Offsets::Tcp,
+        first_out: Some(0),
+        ..Opened::default()
+    }));
+    let (at, data) = (Timestamp::from_nanos(1), Bytes::from_static(b"GET / HT"));
+    let segment = Segment { at, flow, direction: Direction::Out, offset: 100, data, len: 5_000, task: None };
+    engine.handle_event(&Event::Segment(segment));
+    assert!(engine.ledger().bytes.buffered <= 1_000, "{:?}", engine.ledger().bytes);
+    engine.ledger().check().unwrap();
+}
